@@ -1,0 +1,224 @@
+"""The protocols that every driver fulfils, and what each is given.
+
+A driver class has `Options`, a strict Pydantic model of its options, and is built as
+`Class(name, options, context)`. All calls may raise `DriverRetry` (try later) or
+`DriverFault` (a person is needed); never anything else. `set` is never believed: the
+caller reads back, and `read` goes another way than `set` wherever one exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from pydantic import BaseModel, ConfigDict
+
+from dayshift.model.dial import Abilities, Claim, DialReading, Setting, Token
+from dayshift.model.evidence import MeterReading, ProbeReading
+from dayshift.model.sight import WorkSight
+from dayshift.model.units import Clock
+
+
+class StrictOptions(BaseModel):
+    """Base of every driver's options: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a driver is given: never a global.
+
+    `base_dir` is where the estate file lies (relative paths start there); `state_dir` is
+    Dayshift's own; `secret` resolves a reference at use; `redact` cleans any text.
+    """
+
+    estate: str
+    base_dir: Path
+    state_dir: Path
+    clock: Clock
+    secret: Callable[[str], str]
+    redact: Callable[[str], str]
+
+
+class Dial(Protocol):
+    """One control that moves traffic."""
+
+    name: str
+
+    def describe(self) -> Abilities: ...
+
+    async def read(self) -> DialReading:
+        """Every instance, by another way than the write."""
+        ...
+
+    async def set(
+        self,
+        setting: Setting,
+        token: Token,
+        revert_to: Setting | None = None,
+        lease_ms: int = 0,
+    ) -> None:
+        """Install `setting` and the token's claim at every instance, or raise.
+
+        Raises `Refused` when the claim at the device is foreign, newer, or not the
+        token's `expected`; when the setting has a fault; or when the token proves no
+        serving region that the setting feeds.
+        """
+        ...
+
+    async def hold(self, token: Token) -> None:
+        """Make the present setting permanent: no expiring write is left."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Meter(Protocol):
+    """One source of measurements for one service."""
+
+    name: str
+
+    async def read(self, region: str) -> MeterReading:
+        """Cumulative counts now. Missing, stale or NaN data raises `DriverRetry`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Probe(Protocol):
+    """A request of our own, straight at one region, marked so that meters know it."""
+
+    name: str
+
+    async def ask(self, region: str) -> ProbeReading: ...
+
+    async def close(self) -> None: ...
+
+
+class WorkOrder(msgspec.Struct, frozen=True):
+    """What a worker shall do. `key` names the step once and for all in this run."""
+
+    key: str
+    run: str
+    region: str
+    change: str
+    step: str
+    limit_ms: int
+    environment: Mapping[str, str] = {}
+
+
+class Worker(Protocol):
+    """Runs maintenance work that survives the controller.
+
+    `start` with a key that was started before attaches instead of starting again.
+    """
+
+    name: str
+
+    async def start(self, order: WorkOrder) -> None: ...
+
+    async def poll(self, order: WorkOrder) -> WorkSight: ...
+
+    async def check(self, order: WorkOrder) -> bool | None:
+        """Is it done already? None when the step has no check."""
+        ...
+
+    async def stop(self, order: WorkOrder) -> None: ...
+
+    async def undo(self, order: WorkOrder) -> None:
+        """Reverse the step and wait for it; `DriverFault` when that failed."""
+        ...
+
+    async def confirm(
+        self, order: WorkOrder, person: str, args: Mapping[str, str]
+    ) -> None:
+        """A person's word on a step that waits for one."""
+        ...
+
+
+class DutyDriver(Protocol):
+    """Work that exactly one region performs."""
+
+    name: str
+
+    async def holders(self) -> tuple[str, ...]:
+        """Every region that says it holds the duty, asked of each one."""
+        ...
+
+    async def release(self, region: str) -> None: ...
+
+    async def take(self, region: str) -> None: ...
+
+
+class BracketDriver(Protocol):
+    """Opened around a pass, closed again; entering twice is entering once."""
+
+    name: str
+
+    async def enter(self, run: str, region: str) -> None: ...
+
+    async def is_open(self) -> bool: ...
+
+    async def leave(self, run: str, region: str) -> None: ...
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One message to a person. `key` is the same for the same trouble, so that repeats
+    can be told apart; `urgent` asks for an acknowledgement."""
+
+    key: str
+    run: str
+    title: str
+    text: str
+    urgent: bool = False
+
+
+class Notify(Protocol):
+    """Sends pages and learns whether somebody took them."""
+
+    name: str
+
+    async def send(self, page: Page) -> None: ...
+
+    async def acknowledged(self, key: str) -> str | None:
+        """Who acknowledged the page, or None so far."""
+        ...
+
+
+def fresh_claim_reason(found: Claim | None, token: Token) -> str | None:
+    """Why a write with `token` must not replace the claim found at the device.
+
+    Holds: a claim of another estate or journal, a newer epoch, or one that is not what
+    the writer last saw, refuses (invariant 3).
+    """
+    if found is None:
+        return None if token.expected is None else "the claim is gone"
+    mine = token.claim
+    if (found.estate, found.journal) != (mine.estate, mine.journal):
+        return f"claimed by estate {found.estate}, journal {found.journal}"
+    if (found.epoch, found.seq) > (mine.epoch, mine.seq):
+        return f"a newer claim stands there (epoch {found.epoch}, record {found.seq})"
+    if token.expected is not None and found != token.expected:
+        return f"the claim is {found}, expected {token.expected}"
+    return None
+
+
+def setting_reason(setting: Setting, token: Token) -> str | None:
+    """Why `setting` must not be written by this token: faulty, or feeding nobody proven."""
+    fault = setting.fault()
+    if fault:
+        return fault
+    fed = {
+        region
+        for row in setting.rows.values()
+        for region, share in row.items()
+        if share
+    }
+    if not fed & set(token.serving):
+        return "feeds no region that is proven to serve"
+    return None
+
+
+OptionsMap = Mapping[str, Any]

@@ -1,0 +1,40 @@
+"""Every bound in one place, with the relations between them asserted.
+
+A bound that two modules must agree on lives here and nowhere else.
+"""
+
+from __future__ import annotations
+
+FULL_BP = 10_000
+"""All of the traffic, in basis points."""
+
+REGIONS_MAX = 64
+SERVICES_MAX = 256
+DIALS_MAX = 256
+RUNGS_MAX = 32
+STEPS_MAX = 256
+NAME_LENGTH_MAX = 63
+FILE_BYTES_MAX = 1_048_576
+RECORD_BYTES_MAX = 1_048_576
+
+OBSERVE_MS = 200
+"""How often the controller looks at the world while it acts."""
+OBSERVE_HELD_MS = 1_000
+FRESH_MS_DEFAULT = 3_000
+"""A reading older than this proves nothing."""
+DRIVER_TIMEOUT_MS = 5_000
+READ_TIMEOUT_MS = 1_500
+ACTION_ATTEMPTS_MAX = 5
+CLOCK_JUMP_MS = 1_000
+HEAD_SIGN_MS = 1_000
+SNAPSHOT_EVERY = 1_000
+"""Records between two snapshots; bounds what a restart must fold."""
+EMERGENCY_BYTES = 4_194_304
+STORE_ROOM_BYTES_MIN = 67_108_864
+LEASE_MS_DEFAULT = 30_000
+PAGE_REPEAT_MS = 300_000
+
+assert OBSERVE_MS < READ_TIMEOUT_MS < FRESH_MS_DEFAULT < LEASE_MS_DEFAULT
+assert READ_TIMEOUT_MS <= DRIVER_TIMEOUT_MS
+assert EMERGENCY_BYTES >= 2 * RECORD_BYTES_MAX
+assert STORE_ROOM_BYTES_MIN > EMERGENCY_BYTES

@@ -1,0 +1,1 @@
+"""The nouns, frozen. Values and their arithmetic; no decision, no I/O, no clock."""

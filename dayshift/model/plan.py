@@ -1,0 +1,80 @@
+"""The plan: immutable intent with a digest. What runs is a subset of what it lists."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from dayshift.model.dial import Setting
+from dayshift.model.estate import Change, Estate
+from dayshift.model.units import Instant, Row
+
+PLAN_FORMAT = 1
+
+
+class Verb(StrEnum):
+    """What kind of run this is."""
+
+    MAINTAIN = "maintain"
+    DRAIN = "drain"
+    RETURN = "return"
+    EVACUATE = "evacuate"
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One dial takes one setting; a stage moves its dials in this order."""
+
+    dial: str
+    setting: Setting
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One stop on the way: the region's share of each moved service, and the moves."""
+
+    share_bp: int
+    served: dict[str, Row]
+    moves: tuple[Move, ...]
+
+
+class PassPlan(msgspec.Struct, frozen=True):
+    """One region's pass: stages of the drain (last is zero), rungs of the return."""
+
+    region: str
+    drain: tuple[Stage, ...]
+    ramp: tuple[Stage, ...]
+    duties_to: dict[str, str]
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """How full a survivor will be: load and limit in requests per second."""
+
+    service: str
+    region: str
+    load_rps: int
+    capacity_rps: int
+    filled_bp: int
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What was measured when the plan was made; beside the digest, not under it."""
+
+    at: Instant
+    load_rps: dict[str, dict[str, int]]
+    capacity: tuple[Capacity, ...]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What will be done. `digest` covers everything here except `measured`."""
+
+    format: int
+    verb: Verb
+    estate: Estate
+    change: Change
+    baseline: dict[str, Setting]
+    passes: tuple[PassPlan, ...]
+    digest: str = ""
+    measured: Measured | None = None
+
+    def pass_of(self, region: str) -> PassPlan:
+        return next(one for one in self.passes if one.region == region)
