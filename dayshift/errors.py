@@ -8,6 +8,7 @@
     │   └── DriverFault    the device failed, or answered nonsense    exit 1
     ├── JournalError
     │   ├── JournalBroken  the chain fails at `seq`                   exit 1
+    │   ├── JournalNewer   a record asks for a newer Dayshift         exit 1
     │   ├── JournalHeld    another process is its writer              exit 5
     │   └── JournalFull    an append could not be made durable        exit 1
     └── Bug                our own mistake: logged, the process stops exit 1
@@ -103,6 +104,10 @@ class JournalBroken(JournalError):
     def __init__(self, reason: Reason, seq: int) -> None:
         super().__init__(reason)
         self.seq = seq
+
+
+class JournalNewer(JournalError):
+    """A newer Dayshift wrote a record that this one must not read."""
 
 
 class JournalHeld(JournalError):

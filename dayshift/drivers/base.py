@@ -8,14 +8,16 @@ caller reads back, and `read` goes another way than `set` wherever one exists.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from dayshift.model.dial import Abilities, Claim, DialReading, Setting, Token
+from dayshift.model.estate import Interrupt
 from dayshift.model.evidence import MeterReading, ProbeReading
 from dayshift.model.sight import WorkSight
 from dayshift.model.units import Clock
@@ -25,6 +27,22 @@ class StrictOptions(BaseModel):
     """Base of every driver's options: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
+
+
+def _to_ms(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d{1,9})\s*(ms|s|min|h)\s*", value)
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration such as `500 ms` or `2 s`")
+    return int(match[1]) * _UNIT_MS[match[2]]
+
+
+Millis = Annotated[int, BeforeValidator(_to_ms)]
+"""A duration in a driver's options: `2 s`, `500 ms`, or an integer of milliseconds."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -107,6 +125,7 @@ class WorkOrder(msgspec.Struct, frozen=True):
     step: str
     limit_ms: int
     environment: Mapping[str, str] = {}
+    interrupt: Interrupt = Interrupt.BETWEEN
 
 
 class Worker(Protocol):
@@ -125,10 +144,13 @@ class Worker(Protocol):
         """Is it done already? None when the step has no check."""
         ...
 
-    async def stop(self, order: WorkOrder) -> None: ...
+    async def stop(self, order: WorkOrder) -> None:
+        """End it and wait; `Refused` unless the order says `interrupt: signal`."""
+        ...
 
     async def undo(self, order: WorkOrder) -> None:
-        """Reverse the step and wait for it; `DriverFault` when that failed."""
+        """Reverse the step and wait for it; `DriverFault` when that failed, `Refused`
+        when there is no undo or the step still runs."""
         ...
 
     async def confirm(
@@ -191,17 +213,23 @@ def fresh_claim_reason(found: Claim | None, token: Token) -> str | None:
     """Why a write with `token` must not replace the claim found at the device.
 
     Holds: a claim of another estate or journal, a newer epoch, or one that is not what
-    the writer last saw, refuses (invariant 3).
+    the writer last saw, refuses (invariant 3). The token's own claim passes: the same
+    intent may be written again, which is how a partly applied write is completed.
     """
     if found is None:
         return None if token.expected is None else "the claim is gone"
     mine = token.claim
+    if found == mine:
+        return None
     if (found.estate, found.journal) != (mine.estate, mine.journal):
         return f"claimed by estate {found.estate}, journal {found.journal}"
     if (found.epoch, found.seq) > (mine.epoch, mine.seq):
         return f"a newer claim stands there (epoch {found.epoch}, record {found.seq})"
-    if token.expected is not None and found != token.expected:
-        return f"the claim is {found}, expected {token.expected}"
+    seen = token.expected
+    if seen is None:
+        return f"the claim is {found}, and the writer never saw it"
+    if (found.epoch, found.seq) > (seen.epoch, seen.seq):
+        return f"the claim is {found}, expected {seen}"
     return None
 
 

@@ -13,6 +13,10 @@ import msgspec
 from dayshift.model.units import Instant
 
 
+BEYOND_US = 1_000_000_000_000
+"""The bound of the last bucket where a source has one without bound (`+Inf`)."""
+
+
 class Side(StrEnum):
     """Where a meter stands: at the users' entry, or in the region itself."""
 
@@ -120,7 +124,8 @@ class Verdict(msgspec.Struct, frozen=True):
     `rollback_mlog10` is evidence that the region is worse than tolerated, against
     `rollback_need`; `promote_mlog10` evidence that it is not, against `promote_need`.
     `smallest_bp` is the smallest regression (excess bad requests, basis points of the
-    region's requests) that this rung could have seen.
+    region's requests) that this rung could have seen; `promised_bp` the excess of
+    errors that a pass of this rung excludes.
     """
 
     kind: VerdictKind
@@ -130,6 +135,7 @@ class Verdict(msgspec.Struct, frozen=True):
     promote_mlog10: int = 0
     promote_need: int = 0
     smallest_bp: int = 0
+    promised_bp: int = 0
     requests: int = 0
     errors: int = 0
     slow: int = 0

@@ -43,6 +43,7 @@ class RunResult(StrEnum):
     ABORTED = "aborted"
     LEFT_DRAINED = "left-drained"
     EVACUATED = "evacuated"
+    REFUSED = "refused"
 
 
 class ActionKind(StrEnum):
@@ -145,6 +146,7 @@ class Certified(Body, frozen=True, tag="certified"):
     quiet_ms: int
     meters: tuple[str, ...]
     residue: tuple[str, ...] = ()
+    base: dict[str, int] = {}
 
 
 class Tripped(Body, frozen=True, tag="tripped"):
@@ -160,6 +162,23 @@ class Judged(Body, frozen=True, tag="judged"):
     service: str
     rung: int
     verdict: Verdict
+
+
+class Retreating(Body, frozen=True, tag="retreating"):
+    """The pass goes back to safe shares: `baseline`, `zero`, or an earlier rung."""
+
+    region: str
+    to: str
+    rung: int = -1
+    why: str = ""
+
+
+class Adopted(Body, frozen=True, tag="adopted"):
+    """A person made what a dial shows the expected setting."""
+
+    dial: str
+    setting: Setting
+    claim: Claim | None = None
 
 
 class Intent(Body, frozen=True, tag="intent"):
@@ -252,6 +271,8 @@ AnyBody = (
     | Certified
     | Tripped
     | Judged
+    | Retreating
+    | Adopted
     | Intent
     | Outcome
     | Worked

@@ -55,13 +55,14 @@ class ProbeSight(msgspec.Struct, frozen=True):
 
 
 class PlaceSight(msgspec.Struct, frozen=True):
-    """One service in one region."""
+    """One service in one region. `blind_ms` is how long the gate had nothing to see."""
 
     service: str
     region: str
     meters: tuple[MeterSight, ...] = ()
     probes: tuple[ProbeSight, ...] = ()
     verdict: Verdict | None = None
+    blind_ms: int = 0
 
 
 class WorkStatus(StrEnum):
@@ -73,7 +74,8 @@ class WorkStatus(StrEnum):
 
 
 class WorkSight(msgspec.Struct, frozen=True):
-    """One work step as its supervisor says: `waiting_for` a person's word, if any."""
+    """One work step as its supervisor says: `waiting_for` a person's word, if any;
+    `reminders` is how often that person should have been reminded by now."""
 
     key: str
     status: WorkStatus
@@ -82,6 +84,7 @@ class WorkSight(msgspec.Struct, frozen=True):
     waiting_for: str = ""
     output: str = ""
     progress: str = ""
+    reminders: int = 0
 
 
 class DutySight(msgspec.Struct, frozen=True):
@@ -108,6 +111,7 @@ class Sight(msgspec.Struct, frozen=True):
     works: dict[str, WorkSight] = {}
     duties: dict[str, DutySight] = {}
     brackets: dict[str, BracketSight] = {}
+    acks: dict[str, str] = {}
     store_room_bytes: int = 1 << 40
     clock_jump_ms: int = 0
 

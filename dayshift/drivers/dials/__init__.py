@@ -1,0 +1,1 @@
+"""Dials: what moves traffic. Each writes one mechanism and reads it back otherwise."""

@@ -1,0 +1,1 @@
+"""Meters: cumulative counts from one source. What cannot be read raises; never zero."""

@@ -1,0 +1,233 @@
+"""`dayshift lab`: an estate of real parts on this machine, to use and to break."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dayshift.errors import EXIT_DONE, EXIT_ERROR, DayshiftError, Reason, Refused
+from dayshift.lab import by_hand as hand
+from dayshift.lab import estate, processes, trouble, up, users, view
+
+app = typer.Typer(
+    name="lab",
+    help="An estate of real parts on this machine: two regions, an entry, users.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+DIRECTORY = Path("var/lab")
+SURGE_FACTOR = 3
+SURGE_S = 30.0
+AFTER_S = 4.0
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+Dir = Annotated[Path, typer.Option("--dir", help="Where the lab lives.")]
+
+
+class BreakKind(StrEnum):
+    """What `break` takes: the troubles, and their end."""
+
+    SLOW = "slow"
+    ERRORS = "errors"
+    DEAD = "dead"
+    SURGE = "surge"
+    HEAL = "heal"
+
+
+def seconds(text: str) -> float:
+    """A duration as people write it: `30s`, `5 min`, `1h`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip())
+    if match is None or match[2] not in UNITS_S:
+        raise typer.BadParameter(f"{text!r} is not a duration such as 30s or 5min")
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+@app.command("up")
+def up_command(
+    directory: Dir = DIRECTORY,
+    detach: Annotated[bool, typer.Option(help="Return; the lab stays.")] = False,
+    base_port: Annotated[int, typer.Option(help="First port; 0 finds free ones.")] = 0,
+    rps: Annotated[int, typer.Option(help="Users' requests per second.")] = 100,
+    users_for: Annotated[
+        str, typer.Option("--for", help="How long users come.")
+    ] = "1h",
+) -> None:
+    """Build and start the lab, or what is missing of it; send users."""
+    limit_s = int(seconds(users_for))
+    console = _console()
+    spec = estate.build(directory, base_port)
+    try:
+        up.up(spec)
+        if rps:
+            users.start(spec, rps, limit_s)
+        _show(console, spec)
+        console.print(
+            f"\ncd {spec.dir}\n"
+            "dayshift check\n"
+            "dayshift run change.yaml          # version 2 through both regions\n"
+            "dayshift lab break slow --region fra --for 30s --dir .\n"
+            "dayshift lab down --dir .",
+            markup=False,
+        )
+        if not detach:
+            console.print("\nCtrl-C ends the lab.", markup=False)
+            while True:
+                time.sleep(1.0)
+    except KeyboardInterrupt:
+        up.down(spec)
+        console.print("\nThe lab is down.", markup=False)
+    except DayshiftError:
+        if not detach:
+            up.down(spec)
+        raise
+
+
+@app.command()
+def down(
+    directory: Dir = DIRECTORY,
+    wipe: Annotated[bool, typer.Option(help="Remove its directory too.")] = False,
+) -> None:
+    """End exactly the processes of the lab."""
+    spec = estate.load(directory)
+    ended = up.down(spec)
+    typer.echo(f"ended {len(ended)}: {', '.join(ended)}" if ended else "nothing ran")
+    if wipe:
+        shutil.rmtree(spec.dir)
+
+
+@app.command()
+def status(
+    directory: Dir = DIRECTORY,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Say what runs and how each region stands; exit 1 if a part is dead."""
+    spec = estate.load(directory)
+    now = up.status(spec)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(now).decode() + "\n")
+    else:
+        _show(_console(), spec, now)
+    whole = now.running and not now.dead
+    raise typer.Exit(EXIT_DONE if whole else EXIT_ERROR)
+
+
+@app.command("break")
+def break_command(
+    what: Annotated[BreakKind, typer.Argument(help="Or heal, which ends the others.")],
+    region: Annotated[str, typer.Option(help="Which region.")] = "fra",
+    lasting: Annotated[
+        str, typer.Option("--for", help="How long; without it, until healed.")
+    ] = "",
+    directory: Dir = DIRECTORY,
+) -> None:
+    """Bring trouble into a region: slow, errors, dead, or a surge of users."""
+    spec = estate.load(directory)
+    spec.region(region)
+    for_s = seconds(lasting) if lasting else 0.0
+    match what:
+        case BreakKind.HEAL:
+            _heal(spec)
+        case BreakKind.DEAD:
+            up.kill_region(spec, region)
+            if for_s:
+                time.sleep(for_s)
+                _heal(spec)
+        case BreakKind.SURGE:
+            rps = SURGE_FACTOR * (_rps(spec) or users.DEMO_RPS // SURGE_FACTOR)
+            users.start(spec, rps, int(for_s or SURGE_S), users.SURGE)
+        case BreakKind.SLOW | BreakKind.ERRORS:
+            trouble.spoil(spec, region, trouble.Kind(what.value), for_s)
+    where = "the lab" if what in (BreakKind.SURGE, BreakKind.HEAL) else region
+    typer.echo(f"{what.value}: {where}{f', for {lasting}' if lasting else ''}")
+
+
+@app.command("by-hand")
+def by_hand_command(
+    version: Annotated[str, typer.Option(help="The version to install.")] = "2",
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    directory: Dir = DIRECTORY,
+) -> None:
+    """Upgrade both regions the old way, and count what the users feel."""
+    spec = estate.load(directory)
+    if not up.status(spec).users:
+        raise Refused(
+            Reason(
+                "LAB-NO-USERS",
+                "nobody is there to feel it",
+                because="no users are running in this lab",
+                so="nothing was upgraded",
+                next="`dayshift lab up --detach --rps 100`, then this again",
+            )
+        )
+    console = Console(stderr=as_json, highlight=False)
+    load = users.latest(spec)
+    marks = hand.by_hand(spec, version, lambda line: console.print(line, markup=False))
+    time.sleep(AFTER_S)
+    users.stop(spec)
+    seen = view.users_view(directory, marks)
+    users.start(spec, load.rps, int(seconds("1h")))
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(seen).decode() + "\n")
+    else:
+        console.print(
+            f"{seen.requests:,} requests, {seen.hurt:,} failed"
+            f" ({seen.wrong} wrong answers, {seen.resets} resets,"
+            f" {seen.timeouts} timeouts), {seen.downloads_broken} of"
+            f" {seen.downloads} downloads broken"
+        )
+
+
+def _heal(spec: estate.LabSpec) -> None:
+    for one in spec.regions:
+        trouble.soothe(spec, one.name)
+    surge = processes.find(spec.path("run"), users.SURGE)
+    if surge is not None:
+        users.stop(spec, users.SURGE)
+    up.up(spec)
+
+
+def _rps(spec: estate.LabSpec) -> int:
+    found = processes.find(spec.path("run"), users.USERS)
+    return users.latest(spec).rps if found and processes.alive(found) else 0
+
+
+def _show(
+    console: Console, spec: estate.LabSpec, now: up.LabStatus | None = None
+) -> None:
+    now = now or up.status(spec)
+    table = Table(box=None, pad_edge=False)
+    for name in ("region", "edge", "admin", "weight", "version", "nightly", "trouble"):
+        table.add_column(name)
+    for one in now.regions:
+        place = spec.region(one.name)
+        table.add_row(
+            one.name,
+            f":{place.edge}",
+            f":{place.admin}",
+            f"{one.weight / 100:.2f} %",
+            one.answers or f"none ({one.installed} installed)",
+            "holds" if one.holds_nightly else "",
+            one.trouble,
+        )
+    console.print(f"entry  http://{estate.HOST}:{spec.entry_h1} (HTTP/1.1)")
+    console.print(f"       https://{estate.HOST}:{spec.entry_tls} (HTTP/2)")
+    console.print(f"admin  http://{estate.HOST}:{spec.admin}")
+    rps = _rps(spec)
+    console.print(f"users  {f'{rps} requests/s' if rps else 'none'}")
+    console.print(table)
+    if now.dead:
+        console.print(f"dead: {', '.join(now.dead)}", style="red")

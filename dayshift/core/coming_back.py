@@ -1,0 +1,246 @@
+"""The way back: catch up, warm, validate, ramp under the gate, soak."""
+
+from __future__ import annotations
+
+from dayshift.core import going_out, guards, proof
+from dayshift.core.desk import Desk
+from dayshift.errors import Reason
+from dayshift.model.evidence import Verdict, VerdictKind
+from dayshift.model.records import (
+    Judged,
+    Phase,
+    RunClosed,
+    RunResult,
+    Staged,
+)
+
+
+def catching_up(desk: Desk) -> None:
+    """The region is as the survivors need it: dials still held, duties still single."""
+    reason = guards.dials_reason(desk.state, desk.plan, desk.sight)
+    reason = reason or guards.duties_reason(desk.plan, desk.sight)
+    if reason and not desk.waived(reason.code):
+        _wait_or_hold(desk, reason)
+        return
+    desk.phase(Phase.WARMING)
+
+
+def warming(desk: Desk) -> None:
+    """Our own marked probes warm the region before the first user."""
+    missing = _probe_gap(desk, 1)
+    if missing:
+        _wait_or_hold(desk, missing)
+        return
+    desk.phase(Phase.VALIDATING)
+
+
+def validating(desk: Desk) -> None:
+    """Straight at the region: it answers, again and again, with the new version."""
+    missing = _probe_gap(desk, 1 if desk.run.hurry else desk.policy.probe_streak)
+    if missing:
+        _wait_or_hold(desk, missing)
+        return
+    desk.phase(Phase.RETURNING)
+
+
+def _wait_or_hold(desk: Desk, reason: Reason) -> None:
+    left = desk.policy.return_time_ms - desk.since(desk.here.since)
+    if left <= 0:
+        desk.hold(reason)
+        return
+    desk.wait(reason.code, reason.what, "it is proven")
+    desk.wake_ms = min(desk.wake_ms, 200)
+
+
+def _probe_gap(desk: Desk, streak: int) -> Reason | None:
+    """What the probes of the region have not shown yet, or None."""
+    wanted = _expected_version(desk)
+    for service in desk.plan.estate.moving():
+        if not service.shares[desk.region]:
+            continue
+        probes = desk.sight.place(service.name, desk.region).probes
+        if not probes:
+            if proof.serving(desk.sight, service.name, desk.region, desk.policy):
+                continue
+            return _invalid(desk, f"{service.name} has no probe for {desk.region}")
+        for one in probes:
+            fresh = one.age_ms is not None and one.age_ms <= desk.policy.fresh_ms
+            if not fresh or one.streak < streak:
+                have = f"{one.streak} of {streak} good answers in a row"
+                said = f" ({one.detail})" if one.detail and not one.streak else ""
+                return _invalid(desk, f"probe {one.probe} has {have}{said}")
+            if wanted and one.version != wanted:
+                return _invalid(
+                    desk,
+                    f"probe {one.probe} finds version {one.version or '?'}, "
+                    f"expected {wanted}",
+                )
+    return None
+
+
+def _expected_version(desk: Desk) -> str:
+    if desk.here.undone or desk.run.aborting:
+        return ""
+    for work in desk.plan.change.regions:
+        if work.region == desk.region:
+            return work.expect_version
+    return ""
+
+
+def _invalid(desk: Desk, what: str) -> Reason:
+    return Reason(
+        "NOT-VALIDATED",
+        what,
+        because="validation by probes straight at the region",
+        so=f"{desk.region} stays drained",
+        next="mend it and `dayshift retry`, or `dayshift abort`",
+    )
+
+
+def returning(desk: Desk) -> None:
+    """Rung after rung, each judged before the next; anything bad goes to zero."""
+    here, rungs = desk.here, desk.route.ramp
+    if here.index >= 0 and _judge(desk, here.index):
+        return
+    if here.index == len(rungs) - 1:
+        desk.phase(Phase.SOAKING)
+        return
+    target = len(rungs) - 1 if desk.run.hurry else here.index + 1
+    reason = guards.survivors_reason(desk.plan, desk.sight, desk.region)
+    reason = reason or guards.capacity_reason(desk.plan, desk.sight, rungs[target])
+    if reason and not desk.waived(reason.code) and here.index < 0:
+        _wait_or_hold(desk, reason)
+        return
+    if desk.take(rungs[target], f"rung/{here.attempt}/{target}"):
+        desk.records.append(Staged(desk.region, target, rungs[target].share_bp))
+
+
+def _judge(desk: Desk, rung: int) -> bool:
+    """Ask the gate about the rung; True while the run must stay or leave."""
+    for service in desk.plan.estate.moving():
+        if not service.shares[desk.region]:
+            continue
+        place = desk.sight.place(service.name, desk.region)
+        verdict = place.verdict
+        if verdict is None:
+            desk.wait("GATE", f"the first look at {service.name}", "a meter counts")
+            desk.wake_ms = min(desk.wake_ms, 200)
+            return True
+        if verdict.kind is VerdictKind.FAIL and not desk.waived("GATE-FAILED"):
+            _leave(desk, service.name, rung, verdict)
+            return True
+        if verdict.kind is VerdictKind.PASS or desk.run.hurry:
+            continue
+        blind = verdict.kind is VerdictKind.BLIND
+        if blind and place.blind_ms > desk.policy.blind_limit_ms:
+            _go_blind(desk, service.name, rung)
+            return True
+        desk.wait("GATE", f"{service.name}: {verdict.why}", "the gate passes")
+        desk.wake_ms = min(desk.wake_ms, 200)
+        return True
+    _note_pass(desk, rung)
+    return False
+
+
+def _note_pass(desk: Desk, rung: int) -> None:
+    for service in desk.plan.estate.moving():
+        verdict = desk.sight.place(service.name, desk.region).verdict
+        if verdict is not None and service.shares[desk.region]:
+            desk.records.append(Judged(desk.region, service.name, rung, verdict))
+
+
+def _leave(desk: Desk, service: str, rung: int, verdict: Verdict) -> None:
+    """Users are hurt: away from the region at once, then a person decides."""
+    desk.records.append(Judged(desk.region, service, rung, verdict))
+    desk.retreat("zero", verdict.why)
+    desk.hold(
+        Reason(
+            "GATE-FAILED",
+            f"{service} in {desk.region}: {verdict.why}",
+            because=f"gate, rung {rung + 1} of {len(desk.route.ramp)} at "
+            f"{desk.route.ramp[rung].share_bp / 100:.2f} %",
+            so=f"all traffic left {desk.region}; it stays drained; no other region "
+            "is touched",
+            next="`dayshift abort` undoes the work and returns it; or mend it and "
+            "`dayshift retry`",
+        )
+    )
+
+
+def _go_blind(desk: Desk, service: str, rung: int) -> None:
+    """Too long without sight: back to the last rung that was proven."""
+    desk.retreat("rung" if rung > 0 else "zero", "blind for too long", rung - 1)
+    desk.hold(
+        Reason(
+            "BLIND",
+            f"{service} in {desk.region} was not seen for longer than "
+            f"{desk.policy.blind_limit_ms // 1000} s while returning",
+            because="invariant: blind is not green",
+            so="back to the last proven rung",
+            next="mend the meters, then `dayshift retry`",
+        )
+    )
+
+
+def soaking(desk: Desk) -> None:
+    """At its full share, still watched by the gate, until the soak is over."""
+    rung = len(desk.route.ramp) - 1
+    if _judge_soak(desk, rung):
+        return
+    left = desk.policy.soak_ms - desk.since(desk.here.since)
+    if left > 0 and not desk.run.hurry:
+        desk.wait("SOAK", f"{desk.region} at its full share", "the soak is over", left)
+        desk.wake_ms = min(desk.wake_ms, 200)
+        return
+    if going_out.leave_brackets(desk):
+        desk.phase(Phase.DONE)
+
+
+def _judge_soak(desk: Desk, rung: int) -> bool:
+    for service in desk.plan.estate.moving():
+        if not service.shares[desk.region]:
+            continue
+        verdict = desk.sight.place(service.name, desk.region).verdict
+        if verdict is None or desk.waived("GATE-FAILED"):
+            continue
+        if verdict.kind is VerdictKind.FAIL:
+            _leave(desk, service.name, rung, verdict)
+            return True
+        if verdict.kind is VerdictKind.BLIND:
+            desk.wait("GATE", f"{service.name}: {verdict.why}", "it is seen again")
+            desk.wake_ms = min(desk.wake_ms, 200)
+            return True
+    return False
+
+
+def retreating(desk: Desk) -> None:
+    """Going back to safe shares, in whatever state the run is; then say where it is."""
+    retreat = desk.here.retreat
+    assert retreat is not None
+    key = f"retreat/{retreat.number}"
+    if retreat.to == "baseline":
+        if desk.take(desk.route.ramp[-1], key):
+            desk.phase(Phase.SERVING, "back at its usual share")
+    elif retreat.to == "zero":
+        if desk.take(desk.route.drain[-1], key):
+            desk.phase(Phase.VALIDATING, "back to zero")
+    else:
+        stage = desk.route.ramp[retreat.rung]
+        if desk.take(stage, key):
+            desk.records.append(Staged(desk.region, retreat.rung, stage.share_bp))
+
+
+def closed(desk: Desk) -> None:
+    """Every pass has ended: so has the run."""
+    if desk.here.phase is Phase.LEFT_DRAINED:
+        if not going_out.leave_brackets(desk):
+            return
+        desk.records.append(RunClosed(_drained_result(desk)))
+    else:
+        desk.records.append(RunClosed(RunResult.DONE))
+
+
+def _drained_result(desk: Desk) -> RunResult:
+    if desk.plan.verb.value == "evacuate":
+        return RunResult.EVACUATED
+    return RunResult.ABORTED if desk.run.aborting else RunResult.LEFT_DRAINED

@@ -1,0 +1,325 @@
+"""What to do now: `decide(state, sight) -> Decision`. Level-triggered, without memory.
+
+The next action follows from the journal's state and the present sight alone, so that
+recovery, rehearsal, `explain` and the audit all run this very function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dayshift.core import coming_back, going_out, guards, proof, requests, working
+from dayshift.core.decision import Decision, Waiting
+from dayshift.core.desk import Desk
+from dayshift.core.exits import abort_consequence, exits, undoable
+from dayshift.core.state import Asked, JournalState, Status
+from dayshift.core.times import times
+from dayshift.core.transitions import BEFORE_WORK, ENDED, GATED, TRIPWIRE_ARMED
+from dayshift.errors import Reason
+from dayshift.limits import CLOCK_JUMP_MS, PAGE_REPEAT_MS
+from dayshift.model.plan import Verb
+from dayshift.model.records import (
+    Action,
+    ActionKind,
+    ClockJumped,
+    Outcome,
+    OutcomeKind,
+    Phase,
+    RunClosed,
+    RunResult,
+    Tripped,
+)
+from dayshift.model.sight import Sight, WorkStatus
+from dayshift.model.units import Instant
+
+HANDLERS: dict[Phase, Callable[[Desk], None]] = {
+    Phase.SERVING: going_out.serving,
+    Phase.PREFLIGHT: going_out.preflight,
+    Phase.DRAINING: going_out.draining,
+    Phase.HANDING_OVER: going_out.handing_over,
+    Phase.EMPTYING: going_out.emptying,
+    Phase.EMPTY: going_out.empty,
+    Phase.WORKING: working.working,
+    Phase.CATCHING_UP: coming_back.catching_up,
+    Phase.WARMING: coming_back.warming,
+    Phase.VALIDATING: coming_back.validating,
+    Phase.RETURNING: coming_back.returning,
+    Phase.SOAKING: coming_back.soaking,
+    Phase.DONE: coming_back.closed,
+    Phase.DONE_PARTIAL: coming_back.closed,
+    Phase.LEFT_DRAINED: coming_back.closed,
+}
+
+
+def decide(state: JournalState, sight: Sight) -> Decision:
+    """The records to append, the actions to take, and what is waited for.
+
+    Why: everything that moves traffic passes through here, so it can be read, replayed
+    and rehearsed.
+    Holds: an action is asked for once and observed after a crash, never repeated
+    blindly (invariant 13); abort converges from every phase (invariant 15).
+    """
+    run = state.open_run
+    if run is None:
+        return Decision(waiting=(Waiting("IDLE", "no run is open"),))
+    desk = Desk(state, run, sight)
+    for look in (_recover, requests.answer, _clock, _drift, _fence):
+        look(desk)
+        if desk.moved:
+            return _decision(desk)
+    if not desk.waiting:
+        _go_on(desk)
+    return _decision(desk)
+
+
+def _decision(desk: Desk) -> Decision:
+    return Decision(
+        records=tuple(desk.records),
+        actions=tuple(desk.actions),
+        wake_ms=1 if desk.records else desk.wake_ms,
+        waiting=tuple(desk.waiting),
+        exits=exits(desk.run, desk.plan),
+        times=times(desk.here, desk.plan, desk.now),
+    )
+
+
+def _go_on(desk: Desk) -> None:
+    _tripwire(desk)
+    if desk.moved:
+        return
+    if desk.here.retreat is not None:
+        coming_back.retreating(desk)
+    elif desk.run.status is Status.HELD:
+        pass
+    elif desk.run.status is Status.PAUSED:
+        desk.wait("PAUSED", f"paused by {desk.run.paused_by}", "`dayshift resume`")
+    elif desk.run.aborting:
+        _abort(desk)
+    else:
+        _survivors(desk)
+        if not desk.moved:
+            HANDLERS[desk.here.phase](desk)
+    if desk.run.status is Status.HELD and desk.run.hold:
+        _page(desk)
+        desk.wait("HELD", desk.run.hold.reason.what, "a person chooses an exit")
+
+
+def _recover(desk: Desk) -> None:
+    """Intents of an earlier epoch have no outcome: look, then write one."""
+    for key, asked in sorted(desk.run.asked.items()):
+        if asked.result is None and asked.epoch < desk.state.epoch:
+            outcome = _observed_outcome(desk, key, asked)
+            if outcome is None:
+                desk.wait("RECOVERING", f"what became of {key}", "it is observed")
+            else:
+                desk.records.append(outcome)
+
+
+def _observed_outcome(desk: Desk, key: str, asked: Asked) -> Outcome | None:
+    action, sight = asked.action, desk.sight
+    found = False
+    match action.kind:
+        case ActionKind.SET_DIAL | ActionKind.HOLD_DIAL:
+            return _dial_outcome(desk, key, asked)
+        case ActionKind.ENTER_BRACKET | ActionKind.LEAVE_BRACKET:
+            bracket = sight.brackets.get(action.target)
+            if bracket is None or bracket.fault:
+                return None
+            found = bracket.open is (action.kind is ActionKind.ENTER_BRACKET)
+        case ActionKind.RELEASE_DUTY | ActionKind.TAKE_DUTY:
+            duty = sight.duties.get(action.target)
+            if duty is None or duty.fault:
+                return None
+            holds = action.region in duty.holders
+            found = holds is (action.kind is ActionKind.TAKE_DUTY)
+        case ActionKind.START_WORK:
+            work = sight.works.get(action.text)
+            if work is None:
+                return None
+            found = work.status is not WorkStatus.ABSENT
+        case _:
+            found = False
+    if found:
+        return Outcome(key, OutcomeKind.DONE, "found done after a restart")
+    return Outcome(key, OutcomeKind.RETRY, "found not done after a restart")
+
+
+def _dial_outcome(desk: Desk, key: str, asked: Asked) -> Outcome | None:
+    """The claim at the dial tells whose write stands there."""
+    action = asked.action
+    reading = desk.sight.dials.get(action.target)
+    if reading is None or reading.fault or not reading.instances:
+        return None
+    claims = {str(one.claim) for one in reading.instances}
+    claim = reading.instances[0].claim
+    ours = claim is not None and (claim.epoch, claim.seq) == (asked.epoch, asked.seq)
+    if ours and len(claims) == 1 and reading.setting == action.setting:
+        done = OutcomeKind.DONE
+        return Outcome(key, done, "found applied after a restart", claim=claim)
+    return Outcome(key, OutcomeKind.RETRY, "found not applied after a restart")
+
+
+def _clock(desk: Desk) -> None:
+    jump = desk.sight.clock_jump_ms
+    if abs(jump) < CLOCK_JUMP_MS:
+        return
+    desk.records.append(ClockJumped(jump))
+    desk.hold(
+        Reason(
+            "CLOCK-JUMPED",
+            f"the wall clock jumped by {jump / 1000:.1f} s (limit 1.0 s)",
+            because="times of approvals and evidence rest on it",
+            so="nothing moved; the run holds",
+            next="see to the time source, then `dayshift retry`",
+        )
+    )
+
+
+def _drift(desk: Desk) -> None:
+    """A dial shows what nobody here asked for: hold, and show both."""
+    if desk.run.status is Status.HELD or desk.here.phase in (
+        Phase.SERVING,
+        Phase.PREFLIGHT,
+    ):
+        return
+    for dial, usual in sorted(desk.plan.baseline.items()):
+        reading = desk.sight.dials.get(dial)
+        confirmed_at = desk.state.confirmed_at.get(dial)
+        if reading is None or reading.setting is None or _pending(desk, dial):
+            continue
+        if confirmed_at and not _newer(reading.at, confirmed_at):
+            continue
+        expected = desk.state.confirmed.get(dial, usual)
+        if reading.setting != expected:
+            desk.hold(guards.drift(dial, expected, reading.setting))
+            return
+
+
+def _newer(reading: Instant, confirmed: Instant) -> bool:
+    """A reading from before the last confirmation says nothing about it."""
+    if reading.boot_id != confirmed.boot_id:
+        return True
+    return reading.mono_ms > confirmed.mono_ms
+
+
+def _pending(desk: Desk, dial: str) -> bool:
+    return any(
+        one.action.target == dial and one.result in (None, OutcomeKind.RETRY)
+        for one in desk.run.asked.values()
+    )
+
+
+def _fence(desk: Desk) -> None:
+    """A new epoch installs its claim at every dial before its first write."""
+    begun = desk.here.phase not in (Phase.SERVING, Phase.PREFLIGHT)
+    if begun or desk.here.retreat is not None:
+        desk.hold_dials(f"fence/{desk.state.epoch}")
+
+
+def _tripwire(desk: Desk) -> None:
+    """Users in a region proven empty: assert the dials again, start nothing, page."""
+    here = desk.here
+    if here.phase not in TRIPWIRE_ARMED or not here.certified:
+        return
+    found = proof.tripped(desk.sight, desk.plan.estate, here.region, here.trip_base)
+    if found is None:
+        return
+    meter, count = found
+    desk.records.append(Tripped(here.region, count, meter))
+    desk.hold(
+        Reason(
+            "TRIPWIRE",
+            f"{count} user requests reached {here.region}, seen by {meter}",
+            because="invariant: the tripwire stays armed through the work",
+            so="no further step starts; what may be stopped is stopped",
+            next="find who still goes there; `dayshift retry` proves it empty again",
+        )
+    )
+    working.stop_running(desk)
+    key = f"trip/{here.tripped + 1}"
+    for move in desk.route.drain[-1].moves:
+        action = Action(
+            ActionKind.HOLD_DIAL,
+            f"{here.region}/{key}/{move.dial}",
+            move.dial,
+            region=here.region,
+            setting=move.setting,
+        )
+        desk.want(action)
+
+
+def _survivors(desk: Desk) -> None:
+    """A survivor is in trouble while this region is out: give it back if it can."""
+    here = desk.here
+    out = here.phase not in ENDED and here.phase not in (
+        Phase.SERVING,
+        Phase.PREFLIGHT,
+        Phase.DRAINING,
+        Phase.RETURNING,
+        Phase.SOAKING,
+    )
+    if not out or desk.waived("SURVIVOR-TROUBLE"):
+        return
+    reason = guards.survivors_reason(desk.plan, desk.sight, here.region)
+    if reason is None or reason.code != "SURVIVOR-TROUBLE":
+        return
+    if here.phase in BEFORE_WORK and not here.started:
+        desk.retreat("baseline", reason.what)
+    desk.hold(reason)
+
+
+def _abort(desk: Desk) -> None:
+    """Converge to verified shares from every phase, or say what could not be done."""
+    here = desk.here
+    if here.phase in (Phase.SERVING, Phase.PREFLIGHT, *ENDED):
+        if going_out.leave_brackets(desk):
+            desk.records.append(RunClosed(RunResult.ABORTED, "aborted on request"))
+    elif here.phase in BEFORE_WORK:
+        desk.retreat("baseline", "abort")
+    elif desk.plan.verb is Verb.RETURN:
+        if here.phase in GATED:
+            desk.retreat("zero", "abort")
+        else:
+            desk.phase(Phase.LEFT_DRAINED, abort_consequence(desk.run, desk.plan))
+    elif not here.started or set(here.started) <= set(here.undone):
+        _return_undone(desk)
+    elif not undoable(here, desk.plan) and here.phase not in GATED:
+        desk.phase(Phase.LEFT_DRAINED, abort_consequence(desk.run, desk.plan))
+    elif here.phase in GATED:
+        desk.retreat("zero", "abort")
+    elif here.phase is not Phase.WORKING:
+        desk.phase(Phase.WORKING, "abort: the work is undone")
+    else:
+        working.undoing(desk)
+
+
+def _return_undone(desk: Desk) -> None:
+    """The region is as it was: catch up, validate, ramp and soak as always."""
+    if desk.here.phase is Phase.WORKING:
+        desk.phase(Phase.CATCHING_UP, "abort: as it was before")
+    else:
+        HANDLERS[desk.here.phase](desk)
+
+
+def _page(desk: Desk) -> None:
+    """Call people about the hold: the first at once, the next when nobody answers."""
+    hold = desk.run.hold
+    assert hold is not None
+    waited = desk.since(hold.at)
+    for number, channel in enumerate(desk.plan.estate.notify):
+        base = f"page/{hold.at.wall_ms}/{channel.name}"
+        if base in desk.sight.acks:
+            return
+        key = f"{base}/{waited // PAGE_REPEAT_MS}"
+        asked = desk.run.asked.get(key)
+        text = f"{hold.reason.what}"
+        action = Action(
+            ActionKind.NOTIFY, key, channel.name, region=hold.region, text=text
+        )
+        if asked is None or asked.result is OutcomeKind.RETRY:
+            desk.actions.append(action)
+        if number + 1 < len(desk.plan.estate.notify):
+            left = channel.escalate_ms - waited
+            if left > 0:
+                desk.wake_ms = min(desk.wake_ms, left)
+                return

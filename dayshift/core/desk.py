@@ -1,0 +1,170 @@
+"""The desk of one decision: what it knows, and what it has decided so far.
+
+A phase looks at the desk and puts records, actions and waitings on it. The desk knows
+how to ask for an action exactly once, so that no phase can forget what is pending.
+"""
+
+from __future__ import annotations
+
+from dayshift.core import overrides
+from dayshift.core.decision import Waiting
+from dayshift.core.state import JournalState, PassState, RunState, Status
+from dayshift.errors import Reason
+from dayshift.limits import ACTION_ATTEMPTS_MAX
+from dayshift.model.dial import Setting
+from dayshift.model.plan import PassPlan, Stage
+from dayshift.model.records import (
+    Action,
+    ActionKind,
+    AnyBody,
+    Held,
+    OutcomeKind,
+    Phase,
+    Phased,
+    Retreating,
+)
+from dayshift.model.sight import Sight
+from dayshift.model.units import Instant, elapsed_ms
+
+BACKOFF_MS = 500
+
+
+class Desk:
+    """Working space of one call of `decide`; thrown away afterwards."""
+
+    def __init__(self, state: JournalState, run: RunState, sight: Sight) -> None:
+        self.state = state
+        self.run = run
+        self.sight = sight
+        self.now: Instant = sight.at
+        self.plan = state.plan
+        self.policy = self.plan.estate.policy
+        self.here: PassState = run.now_at
+        self.route: PassPlan = self.plan.pass_of(self.here.region)
+        self.records: list[AnyBody] = []
+        self.actions: list[Action] = []
+        self.waiting: list[Waiting] = []
+        self.wake_ms = 1_000
+
+    @property
+    def region(self) -> str:
+        return self.here.region
+
+    @property
+    def emergency(self) -> str:
+        """The emergency verb in force, or nothing."""
+        run = self.run
+        return overrides.emergency(self.plan.verb, run.hurry, run.aborting)
+
+    @property
+    def moved(self) -> bool:
+        """True once this decision changes something."""
+        return bool(self.records or self.actions)
+
+    def waived(self, code: str) -> bool:
+        return overrides.waived(code, self.emergency, self.run.accepted)
+
+    def wait(
+        self, code: str, what: str, until: str = "", left_ms: int | None = None
+    ) -> None:
+        """Say what the run waits for; wake in time for it."""
+        self.waiting.append(Waiting(code, what, until, left_ms))
+        if left_ms is not None:
+            self.wake_ms = min(self.wake_ms, max(1, left_ms))
+
+    def phase(self, new: Phase, why: str = "") -> None:
+        self.records.append(Phased(self.region, self.here.phase, new, why))
+
+    def hold(self, reason: Reason) -> None:
+        """Stop by ourselves and call a person; once."""
+        if self.run.status is not Status.HELD:
+            self.records.append(Held(reason, self.region))
+
+    def retreat(self, to: str, why: str, rung: int = -1) -> None:
+        self.records.append(Retreating(self.region, to, rung, why))
+
+    def since(self, instant: Instant | None) -> int:
+        """Milliseconds since `instant`, 0 if there is none."""
+        return 0 if instant is None else elapsed_ms(instant, self.now)
+
+    def want(self, action: Action) -> bool:
+        """Ask for `action` unless it was asked already; True once it is done.
+
+        An outcome `retry` is asked again after a pause, a bounded number of times; a
+        failure or a refusal holds the run with its reason.
+        """
+        asked = self.run.asked.get(action.key)
+        if asked is None and self._busy(action):
+            self.wait("ACTING", f"another action at {action.target}", "it ends")
+            return False
+        if asked is None:
+            self.actions.append(action)
+            self.wait("ACTING", _doing(action))
+            return False
+        if asked.result is None:
+            self.wait("ACTING", _doing(action), "its outcome is read back")
+            return False
+        if asked.result is OutcomeKind.DONE:
+            return True
+        if asked.result is OutcomeKind.RETRY and asked.attempts < ACTION_ATTEMPTS_MAX:
+            left = BACKOFF_MS * asked.attempts - self.since(asked.ended)
+            if left <= 0:
+                self.actions.append(action)
+            else:
+                self.wait("RETRYING", _doing(action), "the pause is over", left)
+            return False
+        reason = asked.reason or Reason("ACTION-FAILED", f"{_doing(action)} failed")
+        self.hold(reason)
+        self.wait("FAILED", f"{_doing(action)} failed", "a person decides")
+        return False
+
+    def _busy(self, action: Action) -> bool:
+        """One action at a time for each target, so that outcomes cannot overtake."""
+        return any(
+            one.result is None and one.action.target == action.target
+            for one in self.run.asked.values()
+        ) or any(one.target == action.target for one in self.actions)
+
+    def take(self, stage: Stage, key: str, revert_to_baseline: bool = False) -> bool:
+        """Move every dial of `stage` in its order; True once all are read back."""
+        for move in stage.moves:
+            if not self.set_dial(move.dial, move.setting, key, revert_to_baseline):
+                return False
+        return True
+
+    def set_dial(
+        self, dial: str, setting: Setting, key: str, revert_to_baseline: bool = False
+    ) -> bool:
+        full = f"{self.region}/{key}/{dial}/{self.run.round}"
+        revert = self.plan.baseline[dial] if revert_to_baseline else None
+        if full not in self.run.asked and self.state.confirmed.get(dial) == setting:
+            return True
+        return self.want(
+            Action(
+                ActionKind.SET_DIAL,
+                full,
+                dial,
+                region=self.region,
+                setting=setting,
+                revert_to=revert,
+                lease_ms=self.policy.lease_ms if revert else 0,
+                override=self.emergency,
+            )
+        )
+
+    def hold_dials(self, key: str) -> bool:
+        """Make every dial of the plan permanent; True once all are read back."""
+        done = True
+        for dial in sorted(self.plan.baseline):
+            full = f"{self.region}/{key}/{dial}/{self.run.round}"
+            kept = self.state.confirmed.get(dial, self.plan.baseline[dial])
+            action = Action(
+                ActionKind.HOLD_DIAL, full, dial, region=self.region, setting=kept
+            )
+            done = self.want(action) and done
+        return done
+
+
+def _doing(action: Action) -> str:
+    where = f" in {action.region}" if action.region else ""
+    return f"{action.kind.value} {action.target}{where}"

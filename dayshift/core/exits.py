@@ -1,0 +1,107 @@
+"""The legal ways out of a hold or a pause, each with its consequence."""
+
+from __future__ import annotations
+
+from dayshift.core.decision import Exit
+from dayshift.core.state import PassState, RunState, Status
+from dayshift.core.transitions import BEFORE_WORK, ENDED, OUT
+from dayshift.model.plan import Plan, Verb
+from dayshift.model.records import Phase
+
+
+def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
+    """What may be typed now; empty while the run goes on by itself."""
+    if run.status is Status.PAUSED:
+        return (
+            Exit("dayshift resume", "goes on where it stopped"),
+            Exit("dayshift abort", abort_consequence(run, plan)),
+        )
+    if run.status is not Status.HELD or run.hold is None:
+        return ()
+    here = run.now_at
+    out = [Exit("dayshift retry", _retry(here, run.hold.reason.code))]
+    step = unfinished_step(here, plan)
+    if here.phase is Phase.WORKING and step:
+        out.append(
+            Exit(
+                f"dayshift done-by-hand {step}",
+                f"takes step {step} as done by you and goes on",
+            )
+        )
+    if run.hold.reason.code == "DRIFT":
+        out.append(Exit("dayshift adopt", "takes what the dial shows as expected"))
+    out.append(Exit("dayshift abort", abort_consequence(run, plan)))
+    if here.phase in OUT:
+        out.append(
+            Exit(
+                "dayshift close --leave-drained",
+                f"ends the run; {here.region} stays out until "
+                f"`dayshift return {here.region}`",
+            )
+        )
+    return tuple(out)
+
+
+def unfinished_step(here: PassState, plan: Plan) -> str | None:
+    """The first work step of this region that is not done."""
+    for work in plan.change.regions:
+        if work.region == here.region:
+            for step in work.steps:
+                if step.name not in here.done:
+                    return step.name
+    return None
+
+
+def undoable(here: PassState, plan: Plan) -> bool:
+    """True when every step that was started can be undone."""
+    steps = {
+        step.name: step
+        for work in plan.change.regions
+        if work.region == here.region
+        for step in work.steps
+    }
+    return all(name in steps and steps[name].undo for name in here.started)
+
+
+def abort_consequence(run: RunState, plan: Plan) -> str:
+    """The shares that will result from an abort, in words."""
+    here = run.now_at
+    region = here.region
+    shares = _usual(plan)
+    if here.phase in ENDED or here.phase in (Phase.SERVING, Phase.PREFLIGHT):
+        return f"nothing more moves; shares stay {shares}"
+    if plan.verb is Verb.RETURN:
+        return f"{region} goes to 0.00 % and stays drained"
+    if here.phase in BEFORE_WORK or not here.started:
+        return f"{region} goes back to its usual share: {shares}"
+    if undoable(here, plan):
+        return (
+            f"undoes the work in {region} at zero traffic, then returns it under the "
+            f"gate: {shares}"
+        )
+    return (
+        f"{region} goes to 0.00 % and stays drained: a step there cannot be undone; "
+        "the others keep all traffic"
+    )
+
+
+def _usual(plan: Plan) -> str:
+    parts = []
+    for service in plan.estate.moving():
+        row = ", ".join(f"{r} {s / 100:.2f} %" for r, s in service.shares.items())
+        parts.append(row if len(plan.estate.moving()) == 1 else f"{service.name} {row}")
+    return "; ".join(parts)
+
+
+def _retry(here: PassState, code: str) -> str:
+    match here.phase:
+        case Phase.SERVING | Phase.PREFLIGHT:
+            return f"checks {here.region} again and begins its pass"
+        case Phase.WORKING if code == "TRIPWIRE":
+            return f"proves {here.region} empty again, then goes on with the work"
+        case Phase.WORKING:
+            return "runs the failed step again"
+        case Phase.VALIDATING:
+            return f"probes {here.region} again, then ramps from the first rung"
+        case _:
+            return f"goes on with {here.phase.value} of {here.region}"

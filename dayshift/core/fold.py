@@ -1,0 +1,386 @@
+"""state + record → state. The only way in which state changes.
+
+Why: a restart, the audit and a rehearsal all refold the same records and must arrive at
+the same state, so nothing may be remembered outside this function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import singledispatch
+
+from msgspec.structs import replace
+
+from dayshift.core import transitions
+from dayshift.core.state import (
+    Asked,
+    Hold,
+    JournalState,
+    PassState,
+    Retreat,
+    RunState,
+    Status,
+)
+from dayshift.errors import Bug
+from dayshift.model import records as r
+from dayshift.model.records import ActionKind, OutcomeKind, Phase, Record
+
+
+def fold(state: JournalState, record: Record) -> JournalState:
+    """Return the state after `record`.
+
+    Raises:
+        Bug: a record that the present state does not allow (the journal is ours; such a
+            record was never written by this code).
+    """
+    after = _apply(record.body, state, record)
+    return replace(after, seq=record.seq)
+
+
+def fold_all(state: JournalState, records: Iterable[Record]) -> JournalState:
+    for record in records:
+        state = fold(state, record)
+    return state
+
+
+@singledispatch
+def _apply(body: r.Body, state: JournalState, record: Record) -> JournalState:
+    """Records that inform a reader but change nothing."""
+    return state
+
+
+@_apply.register
+def _(body: r.Genesis, state: JournalState, record: Record) -> JournalState:
+    return replace(state, journal=body.journal, estate=body.estate)
+
+
+@_apply.register
+def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
+    if body.epoch <= state.epoch:
+        raise Bug(f"epoch went from {state.epoch} to {body.epoch}")
+    return replace(state, epoch=body.epoch, holder=body.holder)
+
+
+@_apply.register
+def _(body: r.Planned, state: JournalState, record: Record) -> JournalState:
+    kept = {state.run.digest: state.plan} if state.open_run and state.run else {}
+    return replace(state, plans={**kept, body.plan.digest: body.plan})
+
+
+@_apply.register
+def _(body: r.Approved, state: JournalState, record: Record) -> JournalState:
+    given = (*state.approvals.get(body.digest, ()), body)
+    return replace(state, approvals={**state.approvals, body.digest: given})
+
+
+@_apply.register
+def _(body: r.RunOpened, state: JournalState, record: Record) -> JournalState:
+    if state.open_run:
+        raise Bug(f"run {record.run} opened while {state.open_run.run} is open")
+    plan = state.plans[body.digest]
+    passes = tuple(
+        PassState(
+            region=one.region,
+            since=record.at,
+            share_bp=None,
+            phase=Phase.SERVING,
+        )
+        for one in plan.passes
+    )
+    confirmed = {**plan.baseline, **state.confirmed} if state.confirmed else {}
+    run = RunState(
+        run=record.run,
+        digest=body.digest,
+        person=body.person,
+        opened=record.at,
+        passes=passes,
+        on_duty=body.person,
+    )
+    base = {
+        name: setting
+        for name, setting in plan.baseline.items()
+        if name not in confirmed
+    }
+    return replace(state, run=run, confirmed={**confirmed, **base})
+
+
+@_apply.register
+def _(body: r.RunClosed, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    drained = set(state.left_drained)
+    for one in run.passes:
+        if one.phase is Phase.LEFT_DRAINED:
+            drained.add(one.region)
+        elif one.phase is Phase.DONE or _went_back(one):
+            drained.discard(one.region)
+    closed = replace(
+        run,
+        status=Status.CLOSED,
+        result=body.result,
+        why=body.why,
+        closed=record.at,
+        hold=None,
+    )
+    return replace(state, run=closed, left_drained=tuple(sorted(drained)))
+
+
+def _went_back(one: PassState) -> bool:
+    """True when the pass began to drain and is at its usual share again."""
+    return one.phase is Phase.SERVING and Phase.DRAINING.value in one.entered
+
+
+@_apply.register
+def _(body: r.Phased, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    here = _pass(run, body.region)
+    if here.phase is not body.old:
+        raise Bug(f"{body.region} is {here.phase}, the record says {body.old}")
+    transitions.check(body.old, body.new)
+    moved = replace(
+        here,
+        phase=body.new,
+        since=record.at,
+        entered={body.new.value: record.at, **here.entered},
+        index=-1,
+        index_since=None,
+        retreat=None,
+    )
+    if body.new is Phase.RETURNING:
+        moved = replace(moved, attempt=here.attempt + 1, verdicts={})
+    if body.new is Phase.SOAKING:
+        moved = replace(moved, index=here.index, index_since=record.at)
+    if body.new in (Phase.EMPTYING, Phase.SERVING):
+        moved = replace(moved, certified=False, trip_base={})
+    current = run.current
+    last = len(run.passes) - 1
+    if body.new in transitions.ENDED and current < last:
+        current += 1
+    return _with(state, _put(replace(run, current=current), moved))
+
+
+@_apply.register
+def _(body: r.Staged, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    here = replace(
+        _pass(run, body.region),
+        index=body.index,
+        index_since=record.at,
+        share_bp=body.share_bp,
+        retreat=None,
+    )
+    return _with(state, _put(run, here))
+
+
+@_apply.register
+def _(body: r.Certified, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    here = replace(_pass(run, body.region), certified=True, trip_base=body.base)
+    return _with(state, _put(run, here))
+
+
+@_apply.register
+def _(body: r.Tripped, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    here = _pass(run, body.region)
+    tripped = replace(here, tripped=here.tripped + 1, certified=False)
+    return _with(state, _put(run, tripped))
+
+
+@_apply.register
+def _(body: r.Judged, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    here = _pass(run, body.region)
+    verdicts = {**here.verdicts, body.service: body.verdict}
+    return _with(state, _put(run, replace(here, verdicts=verdicts)))
+
+
+@_apply.register
+def _(body: r.Retreating, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    here = _pass(run, body.region)
+    number = here.retreats + 1
+    retreat = Retreat(body.to, body.rung, number)
+    return _with(state, _put(run, replace(here, retreat=retreat, retreats=number)))
+
+
+@_apply.register
+def _(body: r.Adopted, state: JournalState, record: Record) -> JournalState:
+    claims = dict(state.claims)
+    if body.claim is not None:
+        claims[body.dial] = body.claim
+    return replace(
+        state,
+        confirmed={**state.confirmed, body.dial: body.setting},
+        confirmed_at={**state.confirmed_at, body.dial: record.at},
+        claims=claims,
+    )
+
+
+@_apply.register
+def _(body: r.Intent, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    action = body.action
+    before = run.asked.get(action.key)
+    asked = Asked(
+        action=action,
+        epoch=record.epoch,
+        seq=record.seq,
+        at=record.at,
+        attempts=1 if before is None else before.attempts + 1,
+    )
+    run = replace(run, asked={**run.asked, action.key: asked})
+    if action.kind is ActionKind.START_WORK:
+        here = _pass(run, action.region)
+        if action.target not in here.started:
+            run = _put(run, replace(here, started=(*here.started, action.target)))
+    return _with(state, run)
+
+
+@_apply.register
+def _(body: r.Outcome, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    asked = run.asked[body.key]
+    ended = replace(asked, result=body.result, reason=body.reason, ended=record.at)
+    run = replace(run, asked={**run.asked, body.key: ended})
+    if body.result is not OutcomeKind.DONE:
+        return _with(state, run)
+    return _succeeded(_with(state, run), asked, body, record)
+
+
+def _succeeded(
+    state: JournalState, asked: Asked, body: r.Outcome, record: Record
+) -> JournalState:
+    run, action = _run(state), asked.action
+    match action.kind:
+        case ActionKind.SET_DIAL | ActionKind.HOLD_DIAL:
+            claims = dict(state.claims)
+            if body.claim is not None:
+                claims[action.target] = body.claim
+            confirmed = dict(state.confirmed)
+            if action.setting is not None:
+                confirmed[action.target] = action.setting
+            return replace(
+                state,
+                claims=claims,
+                confirmed=confirmed,
+                confirmed_at={**state.confirmed_at, action.target: record.at},
+            )
+        case ActionKind.ENTER_BRACKET:
+            opened = tuple(sorted({*run.brackets, action.target}))
+            return _with(state, replace(run, brackets=opened))
+        case ActionKind.LEAVE_BRACKET:
+            rest = tuple(name for name in run.brackets if name != action.target)
+            return _with(state, replace(run, brackets=rest))
+        case ActionKind.UNDO_WORK:
+            here = _pass(run, action.region)
+            undone = (*here.undone, action.target)
+            return _with(state, _put(run, replace(here, undone=undone)))
+        case _:
+            return state
+
+
+@_apply.register
+def _(body: r.Worked, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    here = _pass(run, body.region)
+    if body.exit_code == 0 and body.step not in here.done:
+        here = replace(here, done=(*here.done, body.step))
+    if body.exit_code != 0:
+        failed = here.failed.get(body.step, 0) + 1
+        here = replace(here, failed={**here.failed, body.step: failed})
+    return _with(state, _put(run, here))
+
+
+@_apply.register
+def _(body: r.Held, state: JournalState, record: Record) -> JournalState:
+    run = _run(state)
+    hold = Hold(body.reason, body.region, record.at)
+    return _with(state, replace(run, status=Status.HELD, hold=hold))
+
+
+@_apply.register
+def _(body: r.Requested, state: JournalState, record: Record) -> JournalState:
+    if state.run is None or not body.token:
+        return state
+    requests = {**state.run.requests, body.token: body}
+    return _with(state, replace(state.run, requests=requests))
+
+
+@_apply.register
+def _(body: r.Answered, state: JournalState, record: Record) -> JournalState:
+    if state.run is None or body.token not in state.run.requests:
+        return state
+    run = state.run
+    request = run.requests[body.token]
+    left = {token: one for token, one in run.requests.items() if token != body.token}
+    run = replace(run, requests=left)
+    if not body.accepted:
+        return _with(state, run)
+    return _with(state, _granted(run, request))
+
+
+def _granted(run: RunState, request: r.Requested) -> RunState:
+    match request.verb:
+        case "pause":
+            return replace(run, status=Status.PAUSED, paused_by=request.person)
+        case "resume":
+            return replace(run, status=Status.RUNNING, paused_by="", hold=None)
+        case "abort":
+            return _cleared(replace(run, aborting=True))
+        case "retry" | "adopt":
+            return _cleared(run)
+        case "done-by-hand":
+            here = run.now_at
+            step = request.args["step"]
+            done = here.done if step in here.done else (*here.done, step)
+            return _cleared(_put(run, replace(here, done=done)))
+        case "accept":
+            accepted = tuple(sorted({*run.accepted, request.args["code"]}))
+            return _cleared(replace(run, accepted=accepted))
+        case "return":
+            return _cleared(replace(run, hurry=True))
+        case "take":
+            return replace(run, on_duty=request.person)
+        case "hand-over":
+            return replace(run, on_duty=request.args["to"])
+        case _:
+            return run
+
+
+def _cleared(run: RunState) -> RunState:
+    """Running again: what failed may be asked anew, what was done stays done."""
+    kept = {
+        key: one
+        for key, one in run.asked.items()
+        if one.result in (None, OutcomeKind.DONE)
+    }
+    return replace(
+        run,
+        status=Status.RUNNING,
+        hold=None,
+        paused_by="",
+        asked=kept,
+        round=run.round + 1,
+    )
+
+
+def _run(state: JournalState) -> RunState:
+    if state.run is None:
+        raise Bug("a record of a run, and no run")
+    return state.run
+
+
+def _with(state: JournalState, run: RunState) -> JournalState:
+    return replace(state, run=run)
+
+
+def _pass(run: RunState, region: str) -> PassState:
+    for one in run.passes:
+        if one.region == region:
+            return one
+    raise Bug(f"no pass for region {region}")
+
+
+def _put(run: RunState, new: PassState) -> RunState:
+    passes = tuple(new if one.region == new.region else one for one in run.passes)
+    return replace(run, passes=passes)

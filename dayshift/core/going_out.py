@@ -1,0 +1,215 @@
+"""The way out: preflight, drain, hand over duties, prove empty."""
+
+from __future__ import annotations
+
+from dayshift.core import guards, proof
+from dayshift.core.desk import Desk
+from dayshift.errors import Reason
+from dayshift.model.plan import Verb
+from dayshift.model.records import (
+    Action,
+    ActionKind,
+    Certified,
+    Phase,
+    RunClosed,
+    RunResult,
+    Staged,
+)
+
+PATIENCE_MS = 15_000
+"""How long preflight waits for meters that have only begun to count."""
+MAY_COME = frozenset({"BLIND", "LAST-SERVER", "DUTY-UNCLEAR", "DIAL-UNREACHABLE"})
+"""Reasons that the first readings may lift."""
+
+
+def serving(desk: Desk) -> None:
+    """A new pass begins; a `return` run begins on the way back."""
+    if desk.plan.verb is Verb.RETURN:
+        desk.phase(Phase.VALIDATING, "asked to return")
+    else:
+        desk.phase(Phase.PREFLIGHT)
+
+
+def preflight(desk: Desk) -> None:
+    """Every guard, before anything moves; then the brackets, then the fence."""
+    found = guards.preflight_reasons(desk.state, desk.plan, desk.sight, desk.region)
+    if found:
+        waited = desk.since(desk.here.since)
+        if found[0].code in MAY_COME and waited < PATIENCE_MS:
+            left = PATIENCE_MS - waited
+            desk.wait(found[0].code, found[0].what, "it can be proven", left)
+            desk.wake_ms = min(desk.wake_ms, 200)
+            return
+        _refuse(desk, found[0])
+        return
+    if desk.plan.verb is Verb.MAINTAIN and not enter_brackets(desk):
+        return
+    if desk.hold_dials(f"fence/{desk.state.epoch}"):
+        desk.phase(Phase.DRAINING)
+
+
+def _refuse(desk: Desk, reason: Reason) -> None:
+    """In the first region nothing has happened yet: the run ends refused. Later, the
+    regions that are done stay done and a person decides about the rest."""
+    untouched = desk.run.current == 0 and not desk.run.asked and not desk.run.round
+    if untouched:
+        desk.records.append(RunClosed(RunResult.REFUSED, str(reason)))
+    else:
+        desk.hold(reason)
+
+
+def enter_brackets(desk: Desk) -> bool:
+    done = True
+    for bracket in desk.plan.estate.brackets:
+        key = f"{desk.region}/enter/{bracket.name}/{desk.run.round}"
+        action = Action(ActionKind.ENTER_BRACKET, key, bracket.name, region=desk.region)
+        done = desk.want(action) and done
+    return done
+
+
+def leave_brackets(desk: Desk) -> bool:
+    """Close what was opened; True once nothing is open any more."""
+    done = True
+    for name in desk.run.brackets:
+        key = f"{desk.region}/leave/{name}/{desk.run.round}"
+        action = Action(ActionKind.LEAVE_BRACKET, key, name, region=desk.region)
+        done = desk.want(action) and done
+    return done
+
+
+def draining(desk: Desk) -> None:
+    """Stage after stage down to zero, each read back, each behind its guards."""
+    here, stages = desk.here, desk.route.drain
+    if here.index == len(stages) - 1:
+        desk.phase(Phase.HANDING_OVER)
+        return
+    if here.index >= 0 and not desk.emergency:
+        left = desk.policy.drain_dwell_ms - desk.since(here.index_since)
+        if left > 0:
+            desk.wait("DWELL", "letting the stage settle", "the dwell is over", left)
+            return
+    target = here.index + 1 if not desk.emergency else len(stages) - 1
+    stage = stages[target]
+    reason = _stage_reason(desk, target)
+    if reason:
+        desk.retreat("baseline", reason.what)
+        desk.hold(reason)
+        return
+    if desk.take(stage, f"drain/{target}", revert_to_baseline=True):
+        desk.records.append(Staged(desk.region, target, stage.share_bp))
+
+
+def _stage_reason(desk: Desk, target: int) -> Reason | None:
+    """Why the next stage must not be taken, the waived reasons left out."""
+    stage = desk.route.drain[target]
+    reason = guards.survivors_reason(desk.plan, desk.sight, desk.region)
+    reason = reason or guards.capacity_reason(desk.plan, desk.sight, stage)
+    if reason is None or desk.waived(reason.code):
+        return None
+    return reason
+
+
+def handing_over(desk: Desk) -> None:
+    """Duties leave the region: released and read back, then taken, then read back."""
+    if desk.plan.verb is Verb.EVACUATE:
+        _evacuated(desk)
+        return
+    for duty in desk.plan.estate.duties:
+        to = desk.route.duties_to.get(duty.name)
+        seen = desk.sight.duties.get(duty.name)
+        if to is None or seen is None or seen.fault:
+            if to is not None and not desk.waived("DUTY-UNCLEAR"):
+                fault = seen.fault if seen else "not read yet"
+                desk.wait("DUTY", f"who holds {duty.name}: {fault}")
+                return
+            continue
+        if desk.region in seen.holders and not _duty(
+            desk, ActionKind.RELEASE_DUTY, duty.name, desk.region
+        ):
+            return
+        if to not in seen.holders and not _duty(
+            desk, ActionKind.TAKE_DUTY, duty.name, to
+        ):
+            return
+        if seen.holders != (to,):
+            desk.wait("DUTY", f"{duty.name} to be held by {to} alone")
+            return
+    desk.phase(Phase.EMPTYING)
+
+
+def _evacuated(desk: Desk) -> None:
+    """Users come first: duties are moved where they answer, and nothing waits for one
+    that does not."""
+    for duty in desk.plan.estate.duties:
+        to = desk.route.duties_to.get(duty.name)
+        seen = desk.sight.duties.get(duty.name)
+        if to is None or seen is None or seen.fault:
+            continue
+        wanted = [(ActionKind.TAKE_DUTY, to)] if not seen.holders else []
+        if desk.region in seen.holders:
+            wanted = [(ActionKind.RELEASE_DUTY, desk.region)]
+        for kind, region in wanted:
+            key = f"{desk.region}/{kind.value}/{duty.name}/{region}/{desk.run.round}"
+            if key not in desk.run.asked:
+                desk.actions.append(Action(kind, key, duty.name, region=region))
+                return
+            if desk.run.asked[key].result is None:
+                desk.wait("DUTY", f"{duty.name} to move to {to}")
+                return
+    if desk.hold_dials("hold"):
+        desk.phase(Phase.LEFT_DRAINED, "evacuated")
+
+
+def _duty(desk: Desk, kind: ActionKind, duty: str, region: str) -> bool:
+    """Ask for one half of a hand-over; its effect is seen in the next sight."""
+    key = f"{desk.region}/{kind.value}/{duty}/{region}/{desk.run.round}"
+    done = desk.want(Action(kind, key, duty, region=region))
+    if done and kind is ActionKind.RELEASE_DUTY:
+        desk.wait("DUTY", f"{duty} to be seen released by {region}")
+        return False
+    return done
+
+
+def emptying(desk: Desk) -> None:
+    """Wait until the region is proven empty; then hold the dials and certify."""
+    estate = desk.plan.estate
+    gaps = proof.empty_gaps(desk.sight, estate, desk.region)
+    if gaps:
+        waited = desk.since(desk.here.since)
+        for gap in gaps:
+            desk.wait("EMPTYING", gap, "the region is proven empty")
+        desk.wake_ms = min(desk.wake_ms, 200)
+        if waited > desk.policy.empty_limit_ms and not desk.waived("RESIDUE"):
+            desk.hold(_residue(desk, gaps, waited))
+        return
+    if not desk.hold_dials("hold"):
+        return
+    desk.records.append(
+        Certified(
+            desk.region,
+            desk.policy.quiet_ms,
+            tuple(sorted(proof.meter_counts(desk.sight, estate, desk.region))),
+            proof.residue_lines(desk.sight, estate, desk.region),
+            proof.meter_counts(desk.sight, estate, desk.region),
+        )
+    )
+    desk.phase(Phase.EMPTY)
+
+
+def _residue(desk: Desk, gaps: tuple[str, ...], waited_ms: int) -> Reason:
+    return Reason(
+        "RESIDUE",
+        f"{desk.region} is not proven empty after {waited_ms // 1000} s "
+        f"(limit {desk.policy.empty_limit_ms // 1000} s): {gaps[0]}",
+        because="invariant: no work without the proof of empty",
+        so=f"{desk.region} stays drained; no work has begun",
+        next="name its disposition under `residue`, or `dayshift retry`",
+    )
+
+
+def empty(desk: Desk) -> None:
+    """Where a drain ends and maintenance begins."""
+    if desk.plan.verb is Verb.MAINTAIN:
+        desk.phase(Phase.WORKING)
+    else:
+        desk.phase(Phase.LEFT_DRAINED, "drained and proven empty")

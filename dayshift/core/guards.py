@@ -1,0 +1,252 @@
+"""Reasons not to proceed. Each guard returns the reason, or None.
+
+Guards are the decision's own conscience; `core.interlock` stands behind them and trusts
+none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dayshift.core import capacity, overrides, proof
+from dayshift.core.state import JournalState
+from dayshift.errors import Reason
+from dayshift.limits import STORE_ROOM_BYTES_MIN
+from dayshift.model.evidence import Side
+from dayshift.model.plan import Plan, Stage, Verb
+from dayshift.model.sight import Sight
+from dayshift.model.units import percent
+
+
+def approval_reason(state: JournalState, plan: Plan, sight: Sight) -> Reason | None:
+    """Enough people, none of them the author, approved exactly this digest in time."""
+    need = plan.estate.policy.approvals
+    author = state.run.person if state.run else ""
+    people = {
+        one.person
+        for one in state.approvals.get(plan.digest, ())
+        if one.person not in (author, plan.change.author)
+        and (not one.expires_wall_ms or one.expires_wall_ms > sight.at.wall_ms)
+    }
+    if len(people) >= need:
+        return None
+    return Reason(
+        "NOT-APPROVED",
+        f"{len(people)} of {need} approvals for plan {plan.digest[:12]}",
+        because="guard `approval`, policy.approvals",
+        so="nothing moved",
+        next=f"someone else runs `dayshift approve {plan.digest[:12]}`",
+    )
+
+
+def elsewhere_reason(state: JournalState, plan: Plan, region: str) -> Reason | None:
+    """No other region is out (invariant 2)."""
+    others = [name for name in state.left_drained if name != region]
+    if not others:
+        return None
+    return Reason(
+        "OTHER-REGION-OUT",
+        f"{', '.join(others)} is drained already; {region} would be the second",
+        because="invariant: one region at a time in the whole estate",
+        so="nothing moved",
+        next=f"`dayshift return {others[0]}` first",
+    )
+
+
+def store_reason(sight: Sight) -> Reason | None:
+    """There is room for the journal to write the whole run down."""
+    if sight.store_room_bytes >= STORE_ROOM_BYTES_MIN:
+        return None
+    have, need = sight.store_room_bytes >> 20, STORE_ROOM_BYTES_MIN >> 20
+    return Reason(
+        "STORE-FULL",
+        f"{have} MiB left for the journal (needs {need} MiB)",
+        because="guard `store`: no action without a durable intent",
+        so="nothing moved",
+        next="make room where the journal lies",
+    )
+
+
+def dials_reason(state: JournalState, plan: Plan, sight: Sight) -> Reason | None:
+    """Every dial answers, its instances agree, and it shows what is expected."""
+    for name, usual in sorted(plan.baseline.items()):
+        reading = sight.dials.get(name)
+        if reading is None or reading.fault:
+            fault = "never read" if reading is None else reading.fault
+            return _dial("UNREACHABLE", name, f"cannot be read: {fault}")
+        if reading.mixed:
+            return _dial("MIXED", name, "has instances that disagree")
+        expected = state.confirmed.get(name, usual)
+        if reading.setting != expected:
+            return drift(name, expected, reading.setting)
+    return None
+
+
+def _dial(code: str, name: str, what: str) -> Reason:
+    return Reason(
+        f"DIAL-{code}",
+        f"dial {name} {what}",
+        because="guard `dials`: the state before is asserted too",
+        so="nothing moved",
+        next="mend it, see `dayshift check`, then `dayshift retry`",
+    )
+
+
+def drift(name: str, expected: object, observed: object) -> Reason:
+    """The reason for a dial that shows something nobody here asked for."""
+    show = _show
+    return Reason(
+        "DRIFT",
+        f"dial {name} shows {show(observed)}, expected {show(expected)}",
+        because="somebody or something else moved it",
+        so="nothing moved; the run holds",
+        next="`dayshift adopt` to take what it shows, or put it back and "
+        "`dayshift retry`",
+    )
+
+
+def _show(setting: object) -> str:
+    rows = getattr(setting, "rows", None)
+    if not rows:
+        return "nothing readable"
+    parts = []
+    for key, row in sorted(rows.items()):
+        shares = ", ".join(f"{r} {percent(s)}" for r, s in sorted(row.items()))
+        parts.append(shares if key == "*" else f"{key} → {shares}")
+    return "; ".join(parts)
+
+
+def meters_reason(plan: Plan, sight: Sight, region: str) -> Reason | None:
+    """Both sides of the region are seen, freshly, and both have counted users."""
+    policy = plan.estate.policy
+    for service in plan.estate.moving():
+        if not service.shares[region]:
+            continue
+        place = sight.place(service.name, region)
+        for side in Side:
+            seen = [one for one in place.meters if one.side is side]
+            fresh = [one for one in seen if proof.is_fresh(one, policy)]
+            if len(fresh) < max(1, len(seen)):
+                faults = [one.fault for one in seen if one not in fresh and one.fault]
+                return _blind(
+                    f"{service.name} in {region} is not seen from the {side.value} side"
+                    + (f": {faults[0]}" if faults else "")
+                )
+            if not all(one.counted for one in fresh):
+                return _blind(
+                    f"the {side.value} side of {service.name} in {region} has not "
+                    "counted one user yet, so its silence would prove nothing"
+                )
+    return None
+
+
+def _blind(what: str) -> Reason:
+    return Reason(
+        "BLIND",
+        what,
+        because="guard `meters`: blind is not green",
+        so="nothing moved",
+        next="see `dayshift check`; the run goes on by itself when it sees again",
+    )
+
+
+def survivors_reason(plan: Plan, sight: Sight, region: str) -> Reason | None:
+    """Enough other regions serve every service, and none of them is in trouble."""
+    policy = plan.estate.policy
+    for service in plan.estate.services:
+        others = [name for name in service.shares if name != region]
+        healthy = [n for n in others if proof.serving(sight, service.name, n, policy)]
+        if len(healthy) < policy.serving:
+            return Reason(
+                "LAST-SERVER",
+                f"{len(healthy)} other regions are proven to serve {service.name} "
+                f"(policy.serving is {policy.serving})",
+                because="invariant: never the last server",
+                so=f"{region} is not drained further",
+                next="mend the survivors; see `dayshift status`",
+            )
+        for name in others:
+            text = proof.trouble(sight, service, name, policy)
+            if text and service.shares[name]:
+                return _trouble(text)
+    return None
+
+
+def _trouble(text: str) -> Reason:
+    return Reason(
+        "SURVIVOR-TROUBLE",
+        text,
+        because="guard `survivors`: the region that takes over must be well",
+        so="no further traffic is sent there",
+        next="mend it, then `dayshift retry`; `dayshift abort` goes back",
+    )
+
+
+def capacity_reason(plan: Plan, sight: Sight, stage: Stage) -> Reason | None:
+    """Measured load after the stage fits every region with headroom (invariant 9)."""
+    policy = plan.estate.policy
+    loads: dict[str, int] = {}
+    for service in plan.estate.moving():
+        load = capacity.load_mrps(sight, service)
+        if load is None:
+            return _blind(f"the load of {service.name} is not measured")
+        loads[service.name] = load
+    worst = capacity.worst(plan.estate.moving(), stage.served, loads)
+    if worst is None or worst.filled_bp <= policy.headroom_bp:
+        return None
+    return Reason(
+        "CAPACITY-EXCEEDED",
+        f"{worst.region} would be at {percent(worst.filled_bp)} with {worst.service} "
+        f"({worst.load_rps} of {worst.capacity_rps} requests/s; "
+        f"limit {percent(policy.headroom_bp)})",
+        because="guard `capacity`, policy.headroom",
+        so="nothing moved",
+        next="shed load or add capacity, then plan again",
+    )
+
+
+def duties_reason(plan: Plan, sight: Sight) -> Reason | None:
+    """Every duty has exactly one holder, and it is one of the declared regions."""
+    for duty in plan.estate.duties:
+        seen = sight.duties.get(duty.name)
+        if seen is None or seen.fault:
+            fault = "not read yet" if seen is None else seen.fault
+            return _duty(f"duty {duty.name} cannot be read: {fault}")
+        if len(seen.holders) != 1:
+            holders = ", ".join(seen.holders) or "nobody"
+            return _duty(f"duty {duty.name} is held by {holders}, not by exactly one")
+        if seen.holders[0] not in duty.regions:
+            return _duty(f"duty {duty.name} is held by undeclared {seen.holders[0]}")
+    return None
+
+
+def _duty(what: str) -> Reason:
+    return Reason(
+        "DUTY-UNCLEAR",
+        what,
+        because="guard `duties`: never two holders, and none lost",
+        so="nothing moved",
+        next="let exactly one declared region hold it, then `dayshift retry`",
+    )
+
+
+def preflight_reasons(
+    state: JournalState, plan: Plan, sight: Sight, region: str
+) -> tuple[Reason, ...]:
+    """Every reason not to begin the pass of `region`, the waived ones left out."""
+    run = state.run
+    stages = plan.pass_of(region).drain
+    checks: list[Callable[[], Reason | None]] = [
+        lambda: approval_reason(state, plan, sight),
+        lambda: elsewhere_reason(state, plan, region),
+        lambda: store_reason(sight),
+        lambda: dials_reason(state, plan, sight),
+        lambda: meters_reason(plan, sight, region),
+        lambda: survivors_reason(plan, sight, region),
+        lambda: capacity_reason(plan, sight, stages[-1]),
+        lambda: duties_reason(plan, sight),
+    ]
+    found = [reason for check in checks if (reason := check())]
+    accepted = run.accepted if run else ()
+    verb = "evacuate" if plan.verb is Verb.EVACUATE else ""
+    return tuple(r for r in found if not overrides.waived(r.code, verb, accepted))

@@ -1,0 +1,260 @@
+"""The last gate between a decision and the world. It may only refuse.
+
+Why: a mistake in the planner, in a phase or in a guard must not reach a dial. This
+module imports none of them and asks its own questions of the same sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dayshift.core import proof
+from dayshift.core.state import JournalState, PassState, RunState
+from dayshift.core.transitions import BEFORE_WORK
+from dayshift.errors import Reason
+from dayshift.model.dial import DialKind, Setting
+from dayshift.model.estate import Service
+from dayshift.model.plan import Plan
+from dayshift.model.records import Action, ActionKind, Phase
+from dayshift.model.sight import Sight
+
+Check = Callable[[JournalState, Sight, Action], "Reason | None"]
+
+
+def reason(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """Why `action` must not happen, or None.
+
+    Holds: invariants 1 (last server), 2 (one region), 4 (explicit targets),
+    5 (executed ⊆ approved), 6 and 7 (work only in a held, empty region), 16 (drift),
+    17 (never two holders).
+    """
+    if state.open_run is None:
+        return _no("NO-RUN", "no run is open", "every action belongs to a run")
+    for check in _CHECKS.get(action.kind, ()):
+        found = check(state, sight, action)
+        if found is not None:
+            return found
+    return None
+
+
+def fed(setting: Setting) -> frozenset[str]:
+    """Regions that get traffic from `setting`."""
+    return frozenset(
+        name for row in setting.rows.values() for name, share in row.items() if share
+    )
+
+
+def service_of(plan: Plan, dial: str) -> Service | None:
+    """The service whose dial it is."""
+    for service in plan.estate.services:
+        if any(one.name == dial for one in service.dials):
+            return service
+    return None
+
+
+def _explicit(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    if action.target in ("", "*") or action.target not in state.plan.baseline:
+        return _no(
+            "EXPLICIT-TARGET",
+            f"`{action.target}` is not a dial of the plan",
+            "invariant: empty, null and wildcard selectors are errors",
+        )
+    if action.kind is ActionKind.SET_DIAL:
+        fault = "has no setting" if not action.setting else action.setting.fault()
+        if fault:
+            return _no("EXPLICIT-TARGET", f"the setting for {action.target} {fault}")
+    return None
+
+
+def _approved(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    plan = state.plan
+    allowed = [plan.baseline[action.target]]
+    for one in plan.passes:
+        for stage in (*one.drain, *one.ramp):
+            allowed.extend(m.setting for m in stage.moves if m.dial == action.target)
+    if action.setting in allowed:
+        return None
+    return _no(
+        "NOT-APPROVED-SETTING",
+        f"dial {action.target} would get a setting that the plan does not list",
+        "invariant: executed is a subset of approved",
+    )
+
+
+def _last_server(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """Of the regions fed after the write, enough are proven to serve, and every region
+    that gets more than it has now is among them."""
+    plan, setting = state.plan, action.setting
+    service = service_of(plan, action.target)
+    if service is None or setting is None:
+        return _no("EXPLICIT-TARGET", f"no service owns dial {action.target}")
+    proven = set(proof.serving_regions(sight, plan.estate, service.name))
+    left = fed(setting) & proven
+    need = plan.estate.policy.serving
+    if len(left) < need:
+        return _no(
+            "LAST-SERVER",
+            f"{len(left)} regions are proven to serve {service.name} after the write "
+            f"(policy.serving is {need})",
+            "invariant: never the last server",
+        )
+    before = state.confirmed.get(action.target)
+    unproven = sorted(_raised(before, setting) - proven)
+    if unproven:
+        return _no(
+            "RECEIVER-NOT-READY",
+            f"{', '.join(unproven)} would get traffic and is not proven to serve "
+            f"{service.name}",
+            "invariant: the receiver is ready before it receives",
+        )
+    return None
+
+
+def _raised(before: Setting | None, after: Setting) -> set[str]:
+    """Regions fed after and not before: those must be proven first."""
+    return set(fed(after)) - (set(fed(before)) if before else set())
+
+
+def _one_region(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """Only the region in flight may have less than its usual share."""
+    run, plan, setting = state.run, state.plan, action.setting
+    if run is None or setting is None or setting.kind is DialKind.FORWARD:
+        return None
+    here = run.now_at.region
+    usual = plan.baseline[action.target]
+    for key, row in sorted(setting.rows.items()):
+        for region, share in sorted(row.items()):
+            if region != here and share < usual.rows.get(key, {}).get(region, 0):
+                return _no(
+                    "OTHER-REGION-OUT",
+                    f"{region} would lose traffic while {here} is under maintenance",
+                    "invariant: one region at a time",
+                )
+    return None
+
+
+def _no_drift(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """What the dial shows now is what this journal expects it to show."""
+    reading = sight.dials.get(action.target)
+    run = state.run
+    if reading is None or run is None or reading.setting is None:
+        return None
+    usual = state.plan.baseline[action.target]
+    expected = [state.confirmed.get(action.target, usual), action.setting]
+    for one in run.asked.values():
+        if one.action.target == action.target and one.result is None:
+            expected.extend([one.action.setting, one.action.revert_to])
+    confirmed_at = state.confirmed_at.get(action.target)
+    stale = confirmed_at is not None and (
+        reading.at.boot_id == confirmed_at.boot_id
+        and reading.at.mono_ms < confirmed_at.mono_ms
+    )
+    if stale or reading.setting in expected:
+        return None
+    return _no(
+        "DRIFT",
+        f"dial {action.target} shows something that this run did not set",
+        "invariant: drift refuses",
+    )
+
+
+def _kept_out(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """No user is sent to a region whose work has begun, unless it was validated."""
+    run, setting = state.run, action.setting
+    if run is None or setting is None:
+        return None
+    here = run.now_at
+    gone = here.phase not in BEFORE_WORK | {Phase.RETURNING, Phase.SOAKING}
+    if gone and here.region in fed(setting) and setting.kind is not DialKind.FORWARD:
+        return _no(
+            "REGION-AT-WORK",
+            f"{here.region} is {here.phase.value}; it must not get users",
+            "invariant: a region under maintenance stays drained",
+        )
+    return None
+
+
+def _held_and_empty(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """Work starts only in a region proven empty, at zero in every dial, all held."""
+    run, plan = state.run, state.plan
+    if run is None:
+        return None
+    here = run.now_at
+    if action.region != here.region or here.phase is not Phase.WORKING:
+        return _no("NOT-EMPTY", f"{action.region} is not the region at work")
+    if action.kind is ActionKind.START_WORK and not here.certified:
+        return _no(
+            "NOT-EMPTY",
+            f"{here.region} is not proven empty",
+            "invariant: no work without the certificate of emptiness",
+        )
+    zero = {m.dial: m.setting for m in plan.pass_of(here.region).drain[-1].moves}
+    for dial, setting in sorted(zero.items()):
+        if state.confirmed.get(dial) != setting:
+            return _no("NOT-EMPTY", f"dial {dial} is not confirmed at zero")
+        if not _was_held(run, here, dial):
+            return _no(
+                "NOT-EMPTY",
+                f"dial {dial} was not read back as held",
+                "invariant: no expiring write is outstanding while work runs",
+            )
+    return None
+
+
+def _was_held(run: RunState, here: PassState, dial: str) -> bool:
+    return any(
+        one.action.kind is ActionKind.HOLD_DIAL
+        and one.action.target == dial
+        and one.action.region == here.region
+        and one.result == "done"
+        for one in run.asked.values()
+    )
+
+
+def _known_step(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    for work in state.plan.change.regions:
+        if work.region == action.region:
+            if any(step.name == action.target for step in work.steps):
+                return None
+            return _no(
+                "NOT-APPROVED-SETTING",
+                f"step {action.target} is not in the plan for {action.region}",
+                "invariant: executed is a subset of approved",
+            )
+    return _no("NOT-APPROVED-SETTING", f"no work is planned in {action.region}")
+
+
+def _nobody_holds(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    seen = sight.duties.get(action.target)
+    if seen is None or seen.fault:
+        return _no("TWO-HOLDERS", f"who holds {action.target} is not known")
+    others = [name for name in seen.holders if name != action.region]
+    if others:
+        return _no(
+            "TWO-HOLDERS",
+            f"{action.target} is held by {', '.join(others)}",
+            "invariant: release is read back before take",
+        )
+    return None
+
+
+def _no(code: str, what: str, because: str = "interlock") -> Reason:
+    return Reason(
+        code, what, because=because, so="nothing moved", next="see `dayshift explain`"
+    )
+
+
+_CHECKS: dict[ActionKind, tuple[Check, ...]] = {
+    ActionKind.SET_DIAL: (
+        _explicit,
+        _approved,
+        _no_drift,
+        _one_region,
+        _last_server,
+        _kept_out,
+    ),
+    ActionKind.HOLD_DIAL: (_explicit, _no_drift),
+    ActionKind.START_WORK: (_known_step, _held_and_empty),
+    ActionKind.UNDO_WORK: (_known_step, _held_and_empty),
+    ActionKind.TAKE_DUTY: (_nobody_holds,),
+}

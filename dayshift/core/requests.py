@@ -1,0 +1,165 @@
+"""What people ask for, answered by the one writer: granted, or refused and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dayshift.core import overrides
+from dayshift.core.desk import Desk
+from dayshift.core.exits import unfinished_step
+from dayshift.core.state import Status
+from dayshift.core.transitions import OUT
+from dayshift.errors import Reason
+from dayshift.model.dial import Setting
+from dayshift.model.records import (
+    Adopted,
+    Answered,
+    AnyBody,
+    Approved,
+    Phase,
+    Phased,
+    Requested,
+    RunClosed,
+    RunResult,
+)
+
+Answer = Callable[[Desk, Requested], "Reason | None"]
+
+
+def answer(desk: Desk) -> None:
+    """Answer every request that is open."""
+    for token, request in sorted(desk.run.requests.items()):
+        extra: list[AnyBody] = []
+        reason = _reason(desk, request, extra)
+        desk.records.append(Answered(token, reason is None, reason))
+        if reason is None:
+            desk.records.extend(extra)
+
+
+def _reason(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
+    held = desk.run.status is Status.HELD
+    match request.verb:
+        case "pause" | "abort" | "take" | "hand-over":
+            return None
+        case "resume":
+            return None if desk.run.status is Status.PAUSED else _not("paused", request)
+        case "retry":
+            if not held:
+                return _not("held", request)
+            extra.extend(_retry(desk))
+            return None
+        case "approve":
+            extra.append(_approval(request))
+            return None
+        case "adopt":
+            return _adopt(desk, request, extra) if held else _not("held", request)
+        case "done-by-hand":
+            return _by_hand(desk, request)
+        case "accept":
+            return _accept(desk, request)
+        case "return":
+            return _return(desk, request, extra)
+        case "close":
+            return _close(desk, request, extra)
+        case _:
+            return _refused("UNKNOWN-VERB", f"`{request.verb}` is not a request")
+
+
+def _not(status: str, request: Requested) -> Reason:
+    return _refused(f"NOT-{status.upper()}", f"the run is not {status}", request.verb)
+
+
+def _refused(code: str, what: str, verb: str = "") -> Reason:
+    return Reason(code, what, so="nothing moved", next="see `dayshift status`")
+
+
+def _approval(request: Requested) -> Approved:
+    return Approved(
+        request.args["digest"],
+        request.person,
+        request.args.get("reason", ""),
+        int(request.args.get("expires_wall_ms", "0")),
+    )
+
+
+def _retry(desk: Desk) -> list[AnyBody]:
+    """After a tripwire the region must be proven empty again before work goes on."""
+    here = desk.here
+    again = here.tripped and not here.certified
+    if again and here.phase in OUT and here.phase is not Phase.EMPTY:
+        return [Phased(here.region, here.phase, Phase.EMPTYING, "prove it again")]
+    return []
+
+
+def _adopt(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
+    """Make what the dials show the expected, if it is something the plan allows."""
+    for dial, usual in sorted(desk.plan.baseline.items()):
+        reading = desk.sight.dials.get(dial)
+        if reading is None or reading.setting is None:
+            return _refused("DIAL-UNREACHABLE", f"dial {dial} cannot be read now")
+        if reading.setting != desk.state.confirmed.get(dial, usual):
+            fault = _adopt_fault(desk, reading.setting)
+            if fault:
+                return _refused("LAST-SERVER", f"dial {dial}: {fault}")
+            claim = reading.instances[0].claim
+            extra.append(Adopted(dial, reading.setting, claim))
+    return None
+
+
+def _adopt_fault(desk: Desk, setting: Setting) -> str | None:
+    fault = setting.fault()
+    if fault:
+        return fault
+    fed = {n for row in setting.rows.values() for n, share in row.items() if share}
+    if desk.here.phase in OUT and desk.here.region in fed:
+        return f"it sends users to {desk.here.region}, which is being maintained"
+    return None
+
+
+def _by_hand(desk: Desk, request: Requested) -> Reason | None:
+    wanted, step = request.args.get("step"), unfinished_step(desk.here, desk.plan)
+    if desk.run.status is not Status.HELD or desk.here.phase is not Phase.WORKING:
+        return _refused("NOT-HELD", "no step of the work is held")
+    if wanted != step:
+        return _refused("NOT-THIS-STEP", f"step {wanted} is not next; {step} is")
+    return None
+
+
+def _accept(desk: Desk, request: Requested) -> Reason | None:
+    code = request.args.get("code", "")
+    need = overrides.persons_needed(code, "accept", desk.policy)
+    have = len({request.person, *filter(None, [request.args.get("second", "")])})
+    if not need:
+        return _refused("NEVER-ACCEPTED", f"guard {code} cannot be accepted by anyone")
+    if have < need or not request.args.get("reason"):
+        return _refused(
+            "NEEDS-MORE", f"{code} needs {need} persons and a reason (has {have})"
+        )
+    return None
+
+
+def _return(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
+    here = desk.here
+    if request.args.get("region") != here.region:
+        return _refused("NOT-THIS-REGION", f"{here.region} is the region in flight")
+    if here.phase not in (Phase.VALIDATING, Phase.RETURNING, Phase.SOAKING):
+        return _refused(
+            "NOT-READY",
+            f"{here.region} is {here.phase.value}; `dayshift abort` goes "
+            "back from there",
+        )
+    return None
+
+
+def _close(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
+    here = desk.here
+    if desk.run.status is not Status.HELD:
+        return _not("held", request)
+    if here.phase in (Phase.SERVING, Phase.PREFLIGHT):
+        extra.append(RunClosed(RunResult.ABORTED, "closed; nothing is drained"))
+        return None
+    if here.phase not in OUT:
+        return _refused("NOT-DRAINED", f"{here.region} is {here.phase.value}")
+    extra.append(Phased(here.region, here.phase, Phase.LEFT_DRAINED, "closed"))
+    extra.append(RunClosed(RunResult.LEFT_DRAINED, request.args.get("reason", "")))
+    return None

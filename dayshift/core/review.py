@@ -1,0 +1,118 @@
+"""Finds faults in plans, apart from what made them.
+
+Why: a planner with a mistake would approve its own mistake. This module reads a plan
+as a stranger would and names every fault; a plan with one is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from dayshift.errors import Reason
+from dayshift.limits import FULL_BP
+from dayshift.model.plan import PassPlan, Plan, Stage, Verb
+
+
+def faults(plan: Plan) -> tuple[Reason, ...]:
+    """Every fault of the plan; empty when it may be approved and run."""
+    found = [*_estate(plan)]
+    for one in plan.passes:
+        found.extend(_pass(plan, one))
+    if plan.digest != _digest(plan):
+        found.append(_fault("DIGEST", "the digest does not match the plan"))
+    return tuple(found)
+
+
+def one_way_doors(plan: Plan) -> tuple[str, ...]:
+    """Steps that cannot be undone, as `region/step`."""
+    return tuple(
+        f"{work.region}/{step.name}"
+        for work in plan.change.regions
+        for step in work.steps
+        if not step.undo
+    )
+
+
+def _estate(plan: Plan) -> Iterator[Reason]:
+    regions = [one.region for one in plan.passes]
+    if not regions:
+        yield _fault("EMPTY-PLAN", "the plan names no region")
+    if len(set(regions)) != len(regions):
+        yield _fault("REGION-TWICE", f"a region twice: {', '.join(regions)}")
+    known = set(plan.estate.region_names())
+    for name in regions:
+        if name not in known:
+            yield _fault("UNKNOWN-REGION", f"{name} is not in the estate")
+    dials = {d.name for s in plan.estate.services for d in s.dials}
+    if set(plan.baseline) != dials:
+        yield _fault("BASELINE", "the baseline does not cover every dial exactly")
+    for name, setting in sorted(plan.baseline.items()):
+        text = setting.fault()
+        if text:
+            yield _fault("BASELINE", f"baseline of dial {name} {text}")
+
+
+def _pass(plan: Plan, one: PassPlan) -> Iterator[Reason]:
+    if not one.drain or not one.ramp:
+        yield _fault("NO-STAGE", f"the pass of {one.region} has no stage")
+        return
+    for stage in (*one.drain, *one.ramp):
+        yield from _stage(plan, one.region, stage)
+    for service, row in sorted(one.drain[-1].served.items()):
+        if row.get(one.region, FULL_BP) != 0:
+            yield _fault("NOT-DRAINED", f"{service} keeps {one.region} above zero")
+    shares = [stage.share_bp for stage in one.ramp]
+    if shares != sorted(set(shares)):
+        yield _fault("RAMP", f"the ramp of {one.region} does not rise: {shares}")
+    for moved in plan.estate.moving():
+        last = one.ramp[-1].served.get(moved.name)
+        if last is not None and last != moved.shares:
+            yield _fault("RAMP", f"the ramp of {one.region} ends off the usual shares")
+    if plan.verb is Verb.MAINTAIN:
+        for duty, to in sorted(one.duties_to.items()):
+            if to == one.region:
+                yield _fault("DUTY", f"{duty} would stay in {one.region}")
+
+
+def _stage(plan: Plan, region: str, stage: Stage) -> Iterator[Reason]:
+    where = f"the stage of {region} at {stage.share_bp} bp"
+    for move in stage.moves:
+        text = move.setting.fault()
+        if text:
+            yield _fault("BAD-SETTING", f"{where}: dial {move.dial} {text}")
+        if move.dial not in plan.baseline:
+            yield _fault(
+                "UNKNOWN-DIAL", f"{where} moves {move.dial}, not in the estate"
+            )
+    for service, row in sorted(stage.served.items()):
+        if sum(row.values()) != FULL_BP:
+            yield _fault(
+                "BAD-SHARES", f"{where}: {service} sums to {sum(row.values())}"
+            )
+        usual = plan.estate.service(service).shares
+        for other, share in sorted(row.items()):
+            if other != region and share < usual.get(other, 0):
+                yield _fault(
+                    "TWO-REGIONS", f"{where} takes {other} below its usual share"
+                )
+        serving = [name for name, share in row.items() if share and name != region]
+        if len(serving) < plan.estate.policy.serving:
+            yield _fault(
+                "LAST-SERVER",
+                f"{where}: {service} is left with {len(serving)} serving regions, "
+                f"policy.serving is {plan.estate.policy.serving}",
+            )
+
+
+def _fault(code: str, what: str) -> Reason:
+    return Reason(code, what, because="review of the plan", so="nothing moved")
+
+
+def _digest(plan: Plan) -> str:
+    fields = msgspec.to_builtins(plan)
+    fields["digest"], fields["measured"] = "", None
+    encoded = msgspec.json.encode(fields, order="sorted")
+    return hashlib.sha256(b"dayshift:plan:v1\0" + encoded).hexdigest()

@@ -1,0 +1,159 @@
+"""What the journal amounts to: the state that a fold of all records gives.
+
+Nothing here is remembered anywhere else; a restart folds the journal and has it again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from dayshift.errors import Reason
+from dayshift.model.dial import Claim, Setting
+from dayshift.model.evidence import Verdict
+from dayshift.model.plan import Plan
+from dayshift.model.records import (
+    Action,
+    Approved,
+    OutcomeKind,
+    Phase,
+    Requested,
+    RunResult,
+)
+from dayshift.model.units import Instant
+
+
+class Status(StrEnum):
+    """The three states that exist at 3 a.m., and the end."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    HELD = "held"
+    CLOSED = "closed"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One wanted action and what became of it; `result` is None while it is pending."""
+
+    action: Action
+    epoch: int
+    seq: int
+    at: Instant
+    attempts: int = 1
+    result: OutcomeKind | None = None
+    reason: Reason | None = None
+    ended: Instant | None = None
+
+
+class Retreat(msgspec.Struct, frozen=True):
+    """Where a pass is going back to: `baseline`, `zero`, or a rung; and why."""
+
+    to: str
+    rung: int
+    number: int
+
+
+class PassState(msgspec.Struct, frozen=True):
+    """One region's pass.
+
+    `index` is the last drain stage or rung that was reached and read back, -1 before
+    the first; `entered` when each phase was entered first; `trip_base` the cumulative
+    count of every meter when the region was proven empty; `failed` how often a step
+    failed.
+    """
+
+    region: str
+    since: Instant
+    phase: Phase = Phase.SERVING
+    index: int = -1
+    index_since: Instant | None = None
+    entered: dict[str, Instant] = {}
+    share_bp: int | None = None
+    certified: bool = False
+    trip_base: dict[str, int] = {}
+    tripped: int = 0
+    started: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
+    failed: dict[str, int] = {}
+    retreat: Retreat | None = None
+    retreats: int = 0
+    attempt: int = 0
+    verdicts: dict[str, Verdict] = {}
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Why the run stopped by itself, and since when."""
+
+    reason: Reason
+    region: str
+    at: Instant
+
+
+class RunState(msgspec.Struct, frozen=True):
+    """One execution of one plan.
+
+    `asked` holds every action by its key; `accepted` the guard codes that a person
+    accepted; `round` counts retries and is part of the keys of repeated actions.
+    """
+
+    run: str
+    digest: str
+    person: str
+    opened: Instant
+    passes: tuple[PassState, ...]
+    status: Status = Status.RUNNING
+    current: int = 0
+    hold: Hold | None = None
+    paused_by: str = ""
+    aborting: bool = False
+    hurry: bool = False
+    result: RunResult | None = None
+    closed: Instant | None = None
+    why: str = ""
+    asked: dict[str, Asked] = {}
+    round: int = 0
+    brackets: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    on_duty: str = ""
+    requests: dict[str, Requested] = {}
+
+    @property
+    def now_at(self) -> PassState:
+        """The pass that is in flight."""
+        return self.passes[self.current]
+
+
+class JournalState(msgspec.Struct, frozen=True):
+    """Everything that outlives a run, and the run itself.
+
+    `confirmed` and `claims` are what was last read back at each dial; `confirmed_at`
+    when, so that an older reading is never taken for drift.
+    """
+
+    journal: str = ""
+    estate: str = ""
+    epoch: int = 0
+    holder: str = ""
+    seq: int = 0
+    plans: dict[str, Plan] = {}
+    approvals: dict[str, tuple[Approved, ...]] = {}
+    confirmed: dict[str, Setting] = {}
+    confirmed_at: dict[str, Instant] = {}
+    claims: dict[str, Claim] = {}
+    left_drained: tuple[str, ...] = ()
+    run: RunState | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the present run; only called while there is one."""
+        assert self.run is not None
+        return self.plans[self.run.digest]
+
+    @property
+    def open_run(self) -> RunState | None:
+        """The run in flight, or None."""
+        if self.run is None or self.run.status is Status.CLOSED:
+            return None
+        return self.run

@@ -1,0 +1,141 @@
+"""How a region's share becomes settings of dials, layer by layer.
+
+Dials are listed from the user inwards. Draining goes inside out: forwards first send
+the region's arrivals elsewhere, so that late DNS answers and routes are still served,
+and only then the outer dials take the region out. Returning goes outside in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dayshift.limits import FULL_BP
+from dayshift.model.dial import ALL, DialKind, Setting, split
+from dayshift.model.estate import DialSpec, Service
+from dayshift.model.plan import Move, Stage
+from dayshift.model.units import Row, apportion
+
+
+def row_with(shares: Row, region: str, share_bp: int) -> Row:
+    """`shares` with `region` at `share_bp` and the rest divided as it was.
+
+    Raises:
+        ValueError: no other region has a share to take the rest.
+    """
+    others = {name: share for name, share in shares.items() if name != region}
+    row = apportion(FULL_BP - share_bp, others)
+    row[region] = share_bp
+    return row
+
+
+def baseline(dial: DialSpec, service: Service) -> Setting:
+    """What a dial shows when nothing is under maintenance."""
+    match dial.kind:
+        case DialKind.SPLIT:
+            return split(service.shares)
+        case DialKind.SWITCH:
+            on = {
+                name: FULL_BP if share else 0 for name, share in service.shares.items()
+            }
+            return Setting(DialKind.SWITCH, {ALL: on})
+        case DialKind.FORWARD:
+            return Setting(
+                DialKind.FORWARD, {name: {name: FULL_BP} for name in service.shares}
+            )
+
+
+def stage(
+    services: tuple[Service, ...], region: str, share_bp: int, draining: bool
+) -> Stage:
+    """One stop of a pass: every moved service at `share_bp` for `region`.
+
+    A region never gets more than its baseline share of a service.
+    """
+    moves: list[Move] = []
+    served: dict[str, Row] = {}
+    for service in services:
+        share = min(share_bp, service.shares[region])
+        served[service.name] = row_with(service.shares, region, share)
+        dials = service.dials[::-1] if draining else service.dials
+        for dial in dials:
+            moves.append(Move(dial.name, _setting(dial, service, region, share)))
+    return Stage(share_bp, served, tuple(moves))
+
+
+def _setting(dial: DialSpec, service: Service, region: str, share: int) -> Setting:
+    forwards = any(one.kind is DialKind.FORWARD for one in service.dials)
+    usual = baseline(dial, service)
+    match dial.kind:
+        case DialKind.FORWARD:
+            return _forward(usual, service, region, share)
+        case DialKind.SPLIT:
+            if forwards and share:
+                return usual
+            return split(row_with(service.shares, region, share))
+        case DialKind.SWITCH:
+            if share:
+                return usual
+            return Setting(DialKind.SWITCH, {ALL: {**usual.rows[ALL], region: 0}})
+
+
+def _forward(usual: Setting, service: Service, region: str, share: int) -> Setting:
+    """Of the arrivals at `region`, keep what makes its served share `share`."""
+    arrivals = service.shares[region]
+    kept = FULL_BP * share // arrivals if arrivals else 0
+    return Setting(
+        DialKind.FORWARD, {**usual.rows, region: row_with(service.shares, region, kept)}
+    )
+
+
+def served(service: Service, settings: Mapping[str, Setting]) -> Row | None:
+    """The shares that users get from these settings; None if one is unknown.
+
+    served = arrivals × forward rows. Arrivals come from the outermost split, else from
+    the switches that are on, in proportion to the usual shares.
+    """
+    arrivals: Row = dict(service.shares)
+    for dial in service.dials:
+        setting = settings.get(dial.name)
+        if setting is None or setting.fault():
+            return None
+        match dial.kind:
+            case DialKind.SPLIT:
+                arrivals = dict(setting.rows[ALL])
+            case DialKind.SWITCH:
+                arrivals = _switched(arrivals, setting.rows[ALL])
+            case DialKind.FORWARD:
+                arrivals = _forwarded(arrivals, setting)
+    return arrivals
+
+
+def _switched(arrivals: Row, row: Row) -> Row:
+    on = {name: share if row.get(name) else 0 for name, share in arrivals.items()}
+    if not any(on.values()):
+        on = {name: 1 if row.get(name) else 0 for name in arrivals}
+    return apportion(FULL_BP, on)
+
+
+def _forwarded(arrivals: Row, setting: Setting) -> Row:
+    exact: Row = dict.fromkeys(arrivals, 0)
+    for arrival, share in arrivals.items():
+        for to, part in setting.rows.get(arrival, {arrival: FULL_BP}).items():
+            exact[to] = exact.get(to, 0) + share * part
+    return apportion(FULL_BP, exact)
+
+
+def drain_stages(
+    services: tuple[Service, ...], region: str, steps_bp: tuple[int, ...]
+) -> tuple[Stage, ...]:
+    """Stops on the way out: those below the region's share, then zero."""
+    top = max(service.shares[region] for service in services)
+    stops = [share for share in steps_bp if 0 < share < top]
+    return tuple(stage(services, region, share, True) for share in (*stops, 0))
+
+
+def ramp_stages(
+    services: tuple[Service, ...], region: str, ramp_bp: tuple[int, ...]
+) -> tuple[Stage, ...]:
+    """Rungs on the way back: those below the region's share, then its share."""
+    top = max(service.shares[region] for service in services)
+    rungs = [share for share in ramp_bp if 0 < share < top]
+    return tuple(stage(services, region, share, False) for share in (*rungs, top))

@@ -1,0 +1,76 @@
+"""Evidence that a region is *not* worse: what promotion to the next rung needs.
+
+Question: could the region have δ or more bad answers per request above the others? δ is
+what the next rung can afford: max(B, H/(R·T)) / w_next, where B is the part of all
+traffic that may be harmed, H requests within T, R all requests per second, w_next the
+region's share at the next rung. One rule for 5 and for 5000 requests per second.
+
+Why this may be looked at as often as one likes. The null p_c ≥ p_b + δ is convex. For a
+guess q made before the look, let (θ_c, θ_b) be its projection on the null: the minimum
+of n_c·KL(q‖θ_c) + n_b·KL(q‖θ_b). Then E = likelihood at (q, q) / likelihood at
+(θ_c, θ_b) has mean at most 1 for *every* (p_c, p_b) of the null: the log of the mean is
+at most λ·(δ − (p_c − p_b)) with the multiplier λ ≥ 0 (Turner & Grünwald, arXiv
+2203.09785; Turner, Ly & Grünwald, arXiv 2106.02693). So each look may have rates of its
+own, and the product is a supermartingale (Ville). If δ differs between looks, what is
+excluded is the greatest. Several signals must all pass: intersection-union, no
+correction. Bad answers that clump are divided by φ, as in `compare`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from dayshift.gates.signals import Pair
+from dayshift.limits import FULL_BP
+from dayshift.model.estate import GatePolicy
+
+SLOW_HARM = 10
+"""Ten slow answers weigh as much as one wrong one."""
+DELTA_MAX = 0.5
+GUESS_BAD = 0.05
+GUESS_REQUESTS = 50
+"""Before anything was seen, one bad answer in a thousand, held loosely."""
+HALVINGS = 44
+
+
+def delta(policy: GatePolicy, slow: bool, rps: float, next_share_bp: int) -> float:
+    """The excess (of the region's requests) that the next rung cannot afford."""
+    blast = (policy.slow_blast_bp if slow else policy.blast_bp) / FULL_BP
+    harm = policy.harm_requests * (SLOW_HARM if slow else 1)
+    affordable = max(blast, harm * 1000 / (rps * max(policy.horizon_ms, 1)))
+    return min(affordable * FULL_BP / max(next_share_bp, 1), DELTA_MAX)
+
+
+def guess(seen: Pair) -> float:
+    """The common rate, from what the others showed before this look."""
+    rate = (seen.others_bad + GUESS_BAD) / (seen.others + GUESS_REQUESTS)
+    return min(max(rate, 1e-7), 1 - 1e-7)
+
+
+def log_evidence(pair: Pair, rate: float, excess: float) -> float:
+    """Log evidence of one look against "at least `excess` more than the others"."""
+    if not pair.canary or not pair.others or excess <= 0:
+        return 0.0
+    other = projected(pair, rate, excess)
+    mine = other + excess
+    return (
+        pair.canary_bad * math.log(rate / mine)
+        + (pair.canary - pair.canary_bad) * math.log((1 - rate) / (1 - mine))
+        + pair.others_bad * math.log(rate / other)
+        + (pair.others - pair.others_bad) * math.log((1 - rate) / (1 - other))
+    )
+
+
+def projected(pair: Pair, rate: float, excess: float) -> float:
+    """θ_b of the projection; θ_c is `excess` above it. The slope is monotone."""
+    low, high = 0.0, min(rate, 1 - excess)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        mine = middle + excess
+        slope = pair.others * (middle - rate) / (middle * (1 - middle))
+        slope += pair.canary * (mine - rate) / (mine * (1 - mine))
+        if slope < 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

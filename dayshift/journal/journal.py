@@ -1,0 +1,275 @@
+"""The journal as its one writer has it: append, sign, snapshot.
+
+Here the parts meet: store, codec, chain, lock, signatures, emergency file. What a
+record means, and when to write one, is the core's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from dayshift.errors import Bug, JournalFull, Reason
+from dayshift.journal.base import ORIGIN, Head, Row, SignedHead, StoredSnapshot
+from dayshift.journal.chain import seal
+from dayshift.journal.codec import decode_record
+from dayshift.journal.emergency import EMERGENCY, EmergencyFile, EmergencyLog
+from dayshift.journal.findings import HEAD, LOCK, MARK, Examination, examine
+from dayshift.journal.lock import WriterLock
+from dayshift.journal.reader import JournalView
+from dayshift.journal.recovery import Doing
+from dayshift.journal.signing import HeadNote, Signer, pack
+from dayshift.journal.slots import open_slots
+from dayshift.journal.sqlite import SqliteStore
+from dayshift.model.dial import Claim
+from dayshift.model.records import AnyBody, Genesis, Lease, Merged, Record
+from dayshift.model.units import Clock
+
+
+class Journal(JournalView):
+    """The one writer's journal. Use `open`; appends are one at a time."""
+
+    def __init__(
+        self, folder: Path, store: SqliteStore, lock: WriterLock, clock: Clock
+    ) -> None:
+        super().__init__(folder, store)
+        self._lock = lock
+        self._clock = clock
+        self._stored = store.head()
+        self._unstored: Head | None = None
+        self._epoch = _epoch_at(store, self._stored)
+        self._signer = Signer(folder)
+        self._signed: SignedHead | None = None
+        self._mark = open_slots(folder / MARK)
+        self._head_file = open_slots(folder / HEAD)
+        self._emergency = EmergencyFile(folder / EMERGENCY)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        estate: str,
+        clock: Clock,
+        holder: str,
+        claims: Sequence[Claim] = (),
+        journal_id: str = "",
+    ) -> Journal:
+        """Become the writer: recover what was left, then begin a new epoch.
+
+        With a full disk the lease, and the entries of an earlier emergency, stay in the
+        emergency file; `stranded` is true then.
+
+        Args:
+            holder: who this is, for people.
+            claims: claims read from dials; one ahead of the journal refuses.
+            journal_id: what to call a journal that is made; drawn at random if empty.
+
+        Raises:
+            JournalHeld: another process is the writer.
+            JournalBroken: the recovery table refuses; `seq` is where, if known.
+            JournalFull: there is no room to make a journal.
+            Refused: the journal is another estate's.
+        """
+        with contextlib.ExitStack() as undo:
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                lock = WriterLock.take(folder / LOCK, holder, clock.now())
+                if lock is not None:
+                    undo.callback(lock.release, clean=False)
+                seen = examine(folder, estate, lock, claims)
+                if lock is None or seen.cell.doing is Doing.REFUSE:
+                    raise seen.refusal()
+                if seen.cell.doing is Doing.CREATE:
+                    _mark_origin(folder)
+                store = SqliteStore.writer(folder, lock)
+                undo.callback(store.close)
+                if seen.cell.doing is Doing.CREATE:
+                    _create(store, estate, clock, journal_id or secrets.token_hex(16))
+                journal = cls(folder, store, lock, clock)
+                journal._lead(holder, seen)
+            except OSError as error:
+                raise JournalFull(_unwritable(folder, error)) from error
+            undo.pop_all()
+            return journal
+
+    def _lead(self, holder: str, seen: Examination) -> None:
+        if seen.cell.doing is Doing.RESET:
+            self._emergency.reset()
+        if seen.cell.doing is Doing.MERGE and seen.log is not None:
+            self._epoch = max(self._epoch, seen.log.records[-1].epoch)
+            try:
+                self._merge(seen.log)
+            except JournalFull:
+                self._unstored = seen.log.end
+        self._epoch += 1
+        self._store.lease(self._epoch)
+        lease = Lease(self._epoch, holder)
+        try:
+            self.append(lease)
+        except JournalFull:
+            self.append_emergency(lease)
+
+    def _merge(self, log: EmergencyLog) -> None:
+        """Chain the entries to the head, behind a record that says where they lay."""
+        merged = Merged(len(log.records), log.end.hash)
+        epoch = _epoch_at(self._store, self._stored)
+        row, _ = seal(self._stored, self._clock.now(), epoch, "", merged)
+        rows = [row]
+        for one in log.records:
+            prev = Head(rows[-1].seq, rows[-1].hash)
+            rows.append(seal(prev, one.at, one.epoch, one.run, one.body)[0])
+        self._keep(rows)
+        self._emergency.reset()
+
+    @property
+    def head(self) -> Head:
+        """The last record, emergency entries included."""
+        return self._unstored or self._stored
+
+    @property
+    def epoch(self) -> int:
+        """This controller's fencing number."""
+        return self._epoch
+
+    @property
+    def stranded(self) -> bool:
+        """True while entries lie in the emergency file: only it takes more, until the
+        journal is closed and opened again with room on the disk."""
+        return self._unstored is not None
+
+    def append(self, *bodies: AnyBody, run: str = "") -> tuple[Record, ...]:
+        """Make the records durable, all or none, and return them as they were written.
+
+        Raises:
+            JournalFull: nothing was appended (or nobody can tell: after an error of the
+                disk the next `open` finds out); safe verbs use `append_emergency`.
+            JournalHeld: another controller leads.
+            Bug: a body that no reader could read.
+        """
+        if not bodies:
+            return ()
+        if self._unstored is not None:
+            raise JournalFull(_stranded(self._unstored))
+        rows, records = self._sealed(bodies, run)
+        self._keep(rows)
+        return records
+
+    def append_emergency(self, *bodies: AnyBody, run: str = "") -> tuple[Record, ...]:
+        """Make records durable in the emergency file. For verbs that make things safe,
+        after `append` raised `JournalFull`.
+
+        Raises:
+            JournalFull: not even this file has room.
+        """
+        if not bodies:
+            return ()
+        rows, records = self._sealed(bodies, run)
+        self._emergency.append(rows)
+        self._unstored = Head(rows[-1].seq, rows[-1].hash)
+        return records
+
+    def _sealed(
+        self, bodies: Sequence[AnyBody], run: str
+    ) -> tuple[list[Row], tuple[Record, ...]]:
+        now = self._clock.now()
+        head = self.head
+        rows: list[Row] = []
+        records: list[Record] = []
+        for body in bodies:
+            row, record = seal(head, now, self._epoch, run, body)
+            rows.append(row)
+            records.append(record)
+            head = Head(row.seq, row.hash)
+        return rows, tuple(records)
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        self._store.append(rows, self._stored)
+        self._stored = Head(rows[-1].seq, rows[-1].hash)
+        # Not synced: after a power cut it may be older, never newer, than the head.
+        with contextlib.suppress(OSError):
+            self._mark.write(_mark_of(self._stored), durable=False)
+
+    def sign_head(self) -> SignedHead:
+        """Vouch for every record so far. Signs nothing twice.
+
+        The file comes first: it was given its room, and so works on a full disk.
+        """
+        if self._signed is None or self._signed.seq != self._stored.seq:
+            note = HeadNote(
+                self.estate,
+                self._stored.hash,
+                self.journal_id,
+                self._stored.seq,
+                self._clock.now().wall_ms,
+            )
+            signed = self._signer.sign(note)
+            with contextlib.suppress(OSError):
+                self._head_file.write(pack(signed), durable=True)
+            with contextlib.suppress(JournalFull):
+                self._store.put_head(signed)
+            self._signed = signed
+        return self._signed
+
+    def save_snapshot(self, seq: int, data: bytes) -> None:
+        """Keep the state folded up to record `seq`; it is believed for this chain only.
+
+        Raises:
+            JournalFull: it could not be kept. Nothing is lost: it can be folded again.
+        """
+        digest = self._store.hash_at(seq)
+        if digest is None:
+            raise Bug(f"a snapshot of record {seq}; the journal ends at {self._stored}")
+        self._store.put_snapshot(StoredSnapshot(seq, digest, data))
+
+    def close(self) -> None:
+        """Sign, fold the write-ahead log, let the next writer in."""
+        try:
+            self.sign_head()
+        finally:
+            self._store.close()
+            self._emergency.close()
+            self._head_file.close()
+            self._mark.close()
+            self._lock.release(clean=True)
+
+
+def _create(store: SqliteStore, estate: str, clock: Clock, journal_id: str) -> None:
+    row, _ = seal(ORIGIN, clock.now(), 0, "", Genesis(journal_id, estate))
+    store.append([row], ORIGIN)
+
+
+def _mark_origin(folder: Path) -> None:
+    """Leave a witness before the first record, so that a lost database is noticed."""
+    mark = open_slots(folder / MARK)
+    mark.write(_mark_of(ORIGIN), durable=True)
+    mark.close()
+
+
+def _mark_of(head: Head) -> bytes:
+    return f"{head.seq} {head.hash}".encode()
+
+
+def _epoch_at(store: SqliteStore, head: Head) -> int:
+    return decode_record(next(store.read(head.seq - 1)).data).epoch
+
+
+def _stranded(head: Head) -> Reason:
+    return Reason(
+        "JOURNAL-STRANDED",
+        f"record {head.seq} lies in the emergency journal, not in the store",
+        because="the store could not take a record before",
+        so="nothing was appended; only safe verbs go on",
+        next="make room at the journal's directory, then start the controller again",
+    )
+
+
+def _unwritable(folder: Path, error: OSError) -> Reason:
+    return Reason(
+        "JOURNAL-FULL",
+        f"the journal in {folder} cannot be written ({error})",
+        because="its disk is full, gone or read-only, or it belongs to another user",
+        so="nothing was written and nothing moved",
+        next="make room there, or correct its owner and mode",
+    )

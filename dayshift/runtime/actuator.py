@@ -1,0 +1,241 @@
+"""Turns an intent into an effect and reads the world back before it says `done`.
+
+Everything here happens after the intent is durable. What a driver says of its own write
+is never believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from dayshift.core import proof
+from dayshift.core.state import JournalState
+from dayshift.core.watch import Watch
+from dayshift.drivers.base import Page, WorkOrder
+from dayshift.errors import DayshiftError, Driver, DriverRetry, Reason, Refused
+from dayshift.limits import DRIVER_TIMEOUT_MS, READ_TIMEOUT_MS
+from dayshift.model.dial import Claim, DialReading, Setting, Token
+from dayshift.model.records import (
+    Action,
+    ActionKind,
+    Outcome,
+    OutcomeKind,
+    Record,
+)
+from dayshift.model.sight import Sight
+from dayshift.model.units import Clock
+from dayshift.runtime.observer import Observer
+from dayshift.runtime.wiring import Drivers
+
+SLOW_ACTION_MS = 60_000
+"""Brackets, duties and the start of work are commands of the operator's."""
+UNDO_MS = 3_600_000
+
+
+class Actuator:
+    """Performs actions of one run."""
+
+    def __init__(
+        self,
+        drivers: Drivers,
+        watch: Watch,
+        observer: Observer,
+        clock: Clock,
+        order: Callable[[str, str], WorkOrder],
+    ) -> None:
+        self.drivers = drivers
+        self.watch = watch
+        self.observer = observer
+        self.clock = clock
+        self.order = order
+
+    async def perform(
+        self, state: JournalState, sight: Sight, action: Action, record: Record
+    ) -> Outcome:
+        """Do it, read back, and say what the world shows. Never raises a driver's
+        error: every one becomes an outcome."""
+        try:
+            return await self._perform(state, sight, action, record)
+        except Refused as error:
+            return _outcome(action, OutcomeKind.REFUSED, error)
+        except DriverRetry as error:
+            return _outcome(action, OutcomeKind.RETRY, error)
+        except TimeoutError:
+            reason = Reason(
+                "NO-ANSWER",
+                f"{action.kind.value} {action.target} had no answer in time",
+                because="the driver did not return",
+                so="its effect is unknown until it is read back",
+                next="see `dayshift check`",
+            )
+            return Outcome(action.key, OutcomeKind.RETRY, reason.what, reason)
+        except Driver as error:
+            return _outcome(action, OutcomeKind.FAILED, error)
+
+    async def _perform(
+        self, state: JournalState, sight: Sight, action: Action, record: Record
+    ) -> Outcome:
+        match action.kind:
+            case ActionKind.SET_DIAL | ActionKind.HOLD_DIAL:
+                return await self._dial(state, sight, action, record)
+            case ActionKind.RELEASE_DUTY | ActionKind.TAKE_DUTY:
+                return await self._duty(action)
+            case ActionKind.ENTER_BRACKET | ActionKind.LEAVE_BRACKET:
+                return await self._bracket(action, record)
+            case ActionKind.NOTIFY:
+                return await self._notify(action, record)
+            case _:
+                return await self._work(action)
+
+    async def _slow(
+        self, work: Awaitable[None], limit_ms: int = SLOW_ACTION_MS
+    ) -> None:
+        await self.clock.within(limit_ms, work)
+
+    async def _dial(
+        self, state: JournalState, sight: Sight, action: Action, record: Record
+    ) -> Outcome:
+        dial = self.drivers.dials[action.target]
+        before = await self.clock.within(READ_TIMEOUT_MS, dial.read())
+        token = _token(state, sight, action, record, before)
+        if action.kind is ActionKind.SET_DIAL:
+            assert action.setting is not None
+            write = dial.set(action.setting, token, action.revert_to, action.lease_ms)
+        else:
+            write = dial.hold(token)
+        await self.clock.within(DRIVER_TIMEOUT_MS, write)
+        after = await self.clock.within(READ_TIMEOUT_MS, dial.read())
+        self.watch.dial(after)
+        wrong = _not_as_asked(after, action.setting, token.claim)
+        if wrong:
+            return Outcome(
+                action.key,
+                OutcomeKind.RETRY,
+                wrong,
+                Reason(
+                    "NOT-AS-ASKED",
+                    f"dial {action.target} {wrong}",
+                    because="the read-back, by another way than the write",
+                    so="the run does not go on",
+                    next="see `dayshift check`, then `dayshift retry`",
+                ),
+            )
+        return Outcome(action.key, OutcomeKind.DONE, claim=token.claim)
+
+    async def _duty(self, action: Action) -> Outcome:
+        duty = self.drivers.duties[action.target]
+        taking = action.kind is ActionKind.TAKE_DUTY
+        await self._slow((duty.take if taking else duty.release)(action.region))
+        await self.observer.duty(action.target)
+        seen = self.watch.duties[action.target]
+        holds = action.region in seen.holders
+        if seen.fault or holds is not taking:
+            what = seen.fault or f"it is held by {', '.join(seen.holders) or 'nobody'}"
+            return _unproven(action, what)
+        return Outcome(action.key, OutcomeKind.DONE)
+
+    async def _bracket(self, action: Action, record: Record) -> Outcome:
+        bracket = self.drivers.brackets[action.target]
+        entering = action.kind is ActionKind.ENTER_BRACKET
+        verb = bracket.enter if entering else bracket.leave
+        await self._slow(verb(record.run, action.region))
+        await self.observer.bracket(action.target)
+        seen = self.watch.brackets[action.target]
+        if seen.fault or seen.open is not entering:
+            return _unproven(action, seen.fault or f"it reads open: {seen.open}")
+        return Outcome(action.key, OutcomeKind.DONE)
+
+    async def _notify(self, action: Action, record: Record) -> Outcome:
+        page = Page(
+            key=action.key,
+            run=record.run,
+            title=f"dayshift: {action.region or 'the run'} is held",
+            text=action.text,
+            urgent=True,
+        )
+        await self._slow(self.drivers.notify[action.target].send(page))
+        return Outcome(action.key, OutcomeKind.DONE)
+
+    async def _work(self, action: Action) -> Outcome:
+        worker = self.drivers.workers[action.region, action.target]
+        order = self.order(action.region, action.target)
+        match action.kind:
+            case ActionKind.START_WORK:
+                await self._slow(worker.start(order))
+                await self.observer.work(action.region, action.target, action.text)
+            case ActionKind.STOP_WORK:
+                await self._slow(worker.stop(order))
+            case _:
+                await self._slow(worker.undo(order), UNDO_MS)
+        return Outcome(action.key, OutcomeKind.DONE)
+
+
+def _token(
+    state: JournalState,
+    sight: Sight,
+    action: Action,
+    record: Record,
+    before: DialReading,
+) -> Token:
+    """The proof that goes with a write: whose it is, who serves, what stood there."""
+    plan = state.plan
+    service = next(
+        one.name
+        for one in plan.estate.services
+        if any(dial.name == action.target for dial in one.dials)
+    )
+    return Token(
+        claim=Claim(state.estate, state.journal, record.epoch, record.seq),
+        serving=proof.serving_regions(sight, plan.estate, service),
+        expected=_expected(state, action.target, before, record),
+    )
+
+
+def _expected(
+    state: JournalState, dial: str, before: DialReading, record: Record
+) -> Claim | None:
+    """What the writer knows to stand at the dial.
+
+    A claim of this journal that is not ahead of it is our own write, perhaps one whose
+    outcome was never written down: there is only one writer.
+    """
+    ours = [
+        one.claim
+        for one in before.instances
+        if one.claim is not None
+        and (one.claim.estate, one.claim.journal) == (state.estate, state.journal)
+        and one.claim.seq < record.seq
+        and one.claim.epoch <= record.epoch
+    ]
+    if ours:
+        return max(ours, key=lambda claim: (claim.epoch, claim.seq))
+    return state.claims.get(dial)
+
+
+def _not_as_asked(
+    reading: DialReading, wanted: Setting | None, claim: Claim
+) -> str | None:
+    if reading.fault:
+        return f"cannot be read back: {reading.fault}"
+    if reading.mixed:
+        return "has instances that disagree after the write"
+    if wanted is not None and reading.setting != wanted:
+        return "does not show what was written"
+    if any(one.claim != claim for one in reading.instances):
+        return "does not carry the claim that was written"
+    return None
+
+
+def _unproven(action: Action, what: str) -> Outcome:
+    reason = Reason(
+        "NOT-AS-ASKED",
+        f"after {action.kind.value} {action.target}: {what}",
+        because="it is read back, never believed",
+        so="the run does not go on",
+        next="see `dayshift check`, then `dayshift retry`",
+    )
+    return Outcome(action.key, OutcomeKind.RETRY, reason.what, reason)
+
+
+def _outcome(action: Action, kind: OutcomeKind, error: DayshiftError) -> Outcome:
+    return Outcome(action.key, kind, error.reason.what, error.reason)

@@ -1,0 +1,252 @@
+"""Looks at the world, each source at its own pace, and feeds the watch.
+
+One task for each source: a source that hangs or lies keeps no other from being seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+
+from msgspec.structs import replace
+
+from dayshift.core import transitions
+from dayshift.core.state import JournalState
+from dayshift.core.watch import MeterKey, Watch
+from dayshift.core.working import work_key
+from dayshift.drivers.base import WorkOrder
+from dayshift.errors import Driver, Reason
+from dayshift.limits import OBSERVE_MS, READ_TIMEOUT_MS
+from dayshift.model.estate import Estate
+from dayshift.model.evidence import ProbeReading
+from dayshift.model.records import ActionKind, Phase
+from dayshift.model.sight import BracketSight, DutySight, WorkSight, WorkStatus
+from dayshift.model.units import Clock, Instant
+from dayshift.runtime.wiring import Drivers
+
+DIAL_MS = 400
+PROBE_MS = 1_000
+DUTY_MS = 1_000
+BRACKET_MS = 1_000
+ACK_MS = 3_000
+SLOW_TIMEOUT_MS = 10_000
+DUTY_PHASES = frozenset({Phase.PREFLIGHT, Phase.HANDING_OVER, Phase.CATCHING_UP})
+Poll = Callable[[], Awaitable[None]]
+
+
+class Observer:
+    """Polls every driver that can be read. `state` gives the present fold."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        drivers: Drivers,
+        watch: Watch,
+        clock: Clock,
+        state: Callable[[], JournalState],
+        order: Callable[[str, str], WorkOrder],
+    ) -> None:
+        self.estate = estate
+        self.drivers = drivers
+        self.watch = watch
+        self.clock = clock
+        self.state = state
+        self.order = order
+        self._last: Instant | None = None
+        self._checked: dict[str, WorkSight] = {}
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for poll, every_ms in self._polls():
+                group.create_task(self._forever(poll, every_ms))
+
+    async def once(self) -> None:
+        """Read everything one time, for `check` and for the first decision."""
+        await asyncio.gather(*(poll() for poll, _ in self._polls()))
+
+    async def _forever(self, poll: Poll, every_ms: int) -> None:
+        while True:
+            await poll()
+            await self.clock.sleep(every_ms)
+
+    def _polls(self) -> Iterator[tuple[Poll, int]]:
+        yield self._clock, OBSERVE_MS
+        yield self._works, OBSERVE_MS
+        yield self._duties, DUTY_MS
+        yield self._brackets, BRACKET_MS
+        yield self._acks, ACK_MS
+        for dial in self.drivers.dials:
+            yield partial(self._dial, dial), DIAL_MS
+        for service in self.estate.services:
+            for meter in service.meters:
+                for region in meter.regions:
+                    key = (service.name, meter.name, region)
+                    yield partial(self._meter, key), OBSERVE_MS
+            for probe in service.probes:
+                for region in probe.regions:
+                    key = (service.name, probe.name, region)
+                    yield partial(self._probe, key), PROBE_MS
+
+    async def _clock(self) -> None:
+        """A jump of the wall clock against the steady one, within one boot."""
+        now, last = self.clock.now(), self._last
+        self._last = now
+        if last is not None and last.boot_id == now.boot_id:
+            walked, steady = now.wall_ms - last.wall_ms, now.mono_ms - last.mono_ms
+            self.watch.clock_jump_ms += (
+                walked - steady if abs(walked - steady) > 500 else 0
+            )
+
+    async def _dial(self, name: str) -> None:
+        at = self.clock.now()
+        try:
+            reading = await self.clock.within(
+                READ_TIMEOUT_MS, self.drivers.dials[name].read()
+            )
+        except (Driver, TimeoutError) as error:
+            self.watch.dial_failed(name, at, fault_text(error))
+        else:
+            self.watch.dial(replace(reading, at=earlier(reading.at, at)))
+
+    async def _meter(self, key: MeterKey) -> None:
+        service, meter, region = key
+        at = self.clock.now()
+        driver = self.drivers.meters[service, meter]
+        try:
+            reading = await self.clock.within(READ_TIMEOUT_MS, driver.read(region))
+        except (Driver, TimeoutError) as error:
+            self.watch.meter_failed((service, meter, region), fault_text(error))
+        else:
+            reading = replace(reading, at=earlier(reading.at, at))
+            self.watch.meter((service, meter, region), reading)
+
+    async def _probe(self, key: MeterKey) -> None:
+        service, probe, region = key
+        at = self.clock.now()
+        driver = self.drivers.probes[service, probe]
+        try:
+            reading = await self.clock.within(READ_TIMEOUT_MS, driver.ask(region))
+        except (Driver, TimeoutError) as error:
+            reading = ProbeReading(at, False, fault_text(error))
+        self.watch.probe((service, probe, region), reading)
+
+    async def _duties(self) -> None:
+        """Asked only where a decision needs it: each asks every region by a command."""
+        run = self.state().open_run
+        if run is None or run.now_at.phase in DUTY_PHASES or self._orphans("duty"):
+            for duty in self.drivers.duties:
+                await self.duty(duty)
+
+    async def duty(self, name: str) -> None:
+        """Read one duty now."""
+        try:
+            work = self.drivers.duties[name].holders()
+            holders = await self.clock.within(SLOW_TIMEOUT_MS, work)
+        except (Driver, TimeoutError) as error:
+            self.watch.duties[name] = DutySight(name, (), fault_text(error))
+        else:
+            self.watch.duties[name] = DutySight(name, tuple(holders))
+
+    async def _brackets(self) -> None:
+        run = self.state().open_run
+        if run is None or self._orphans("bracket"):
+            for bracket in self.drivers.brackets:
+                await self.bracket(bracket)
+
+    async def bracket(self, name: str) -> None:
+        """Read one bracket now."""
+        try:
+            work = self.drivers.brackets[name].is_open()
+            is_open = await self.clock.within(SLOW_TIMEOUT_MS, work)
+        except (Driver, TimeoutError) as error:
+            self.watch.brackets[name] = BracketSight(name, False, fault_text(error))
+        else:
+            self.watch.brackets[name] = BracketSight(name, is_open)
+
+    def _orphans(self, word: str) -> bool:
+        """Is an action of an earlier epoch waiting to be observed?"""
+        state = self.state()
+        run = state.open_run
+        return run is not None and any(
+            one.result is None
+            and one.epoch < state.epoch
+            and word in one.action.kind.value
+            for one in run.asked.values()
+        )
+
+    async def _works(self) -> None:
+        """The steps that were started in the region in flight."""
+        run = self.state().open_run
+        if run is None:
+            self.watch.works.clear()
+            return
+        here = run.now_at
+        if here.phase not in transitions.OUT:
+            return
+        for step in here.started:
+            key = work_key(here, step)
+            await self.work(here.region, step, key)
+
+    async def work(self, region: str, step: str, key: str) -> None:
+        """Poll one step; one that ended is checked once before it counts as done."""
+        worker = self.drivers.workers[region, step]
+        order = self.order(region, step)
+        if key in self._checked:
+            return
+        try:
+            seen = await self.clock.within(SLOW_TIMEOUT_MS, worker.poll(order))
+            if seen.status is WorkStatus.DONE:
+                seen = await self._confirmed(region, step, seen)
+                self._checked[key] = seen
+        except (Driver, TimeoutError) as error:
+            if (old := self.watch.works.get(key)) is not None:
+                self.watch.works[key] = replace(old, detail=fault_text(error))
+            return
+        self.watch.works[key] = replace(seen, key=key)
+
+    async def _confirmed(self, region: str, step: str, seen: WorkSight) -> WorkSight:
+        """The command's word is not enough where a check exists."""
+        worker = self.drivers.workers[region, step]
+        order = self.order(region, step)
+        done = await self.clock.within(2 * SLOW_TIMEOUT_MS, worker.check(order))
+        if done is not False:
+            return seen
+        return replace(
+            seen,
+            status=WorkStatus.FAILED,
+            exit_code=-2,
+            detail="it ended well, but its check says that it is not done",
+        )
+
+    async def _acks(self) -> None:
+        """Has somebody taken a page?"""
+        run = self.state().open_run
+        if run is None or run.hold is None:
+            return
+        for key, asked in run.asked.items():
+            base = key.rsplit("/", 1)[0]
+            if asked.action.kind is ActionKind.NOTIFY and base not in self.watch.acks:
+                channel = self.drivers.notify[asked.action.target]
+                try:
+                    work = channel.acknowledged(key)
+                    person = await self.clock.within(SLOW_TIMEOUT_MS, work)
+                except (Driver, TimeoutError):
+                    continue
+                if person:
+                    self.watch.acks[base] = person
+
+
+def earlier(left: Instant, right: Instant) -> Instant:
+    """The older of two instants: freshness counts from when a read began."""
+    if left.boot_id != right.boot_id:
+        return left if left.wall_ms <= right.wall_ms else right
+    return left if left.mono_ms <= right.mono_ms else right
+
+
+def fault_text(error: Driver | TimeoutError | Reason) -> str:
+    """One line about a failed read."""
+    if isinstance(error, Driver):
+        return error.reason.what
+    return "no answer in time" if isinstance(error, TimeoutError) else error.what

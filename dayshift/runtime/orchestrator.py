@@ -1,0 +1,296 @@
+"""The loop: observe, decide, make durable, act, read back, make durable again.
+
+The one writer of the journal. It holds no opinion: `core.decide` decides,
+`core.interlock` may refuse, the actuator acts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from dayshift.core import interlock, invariants
+from dayshift.core.decide import decide
+from dayshift.core.decision import Decision
+from dayshift.core.fold import fold
+from dayshift.core.state import JournalState, RunState, Status
+from dayshift.core.watch import Watch, journalled
+from dayshift.core.working import work_key
+from dayshift.drivers.base import WorkOrder
+from dayshift.errors import Bug, JournalFull, Refused
+from dayshift.journal.journal import Journal
+from dayshift.limits import HEAD_SIGN_MS, OBSERVE_HELD_MS, OBSERVE_MS, SNAPSHOT_EVERY
+from dayshift.model import records as r
+from dayshift.model.plan import Verb
+from dayshift.model.sight import Sight
+from dayshift.model.units import Clock, Entropy, Instant, elapsed_ms
+from dayshift.runtime.actuator import Actuator
+from dayshift.runtime.frame import Frame
+from dayshift.runtime.observer import Observer
+from dayshift.runtime.samples import Samples
+from dayshift.runtime.wiring import Drivers
+
+FIRST_LOOK_MS = 2_000
+
+
+class Orchestrator:
+    """Runs the open run of one journal until it ends or must be left.
+
+    `on_frame` is called after every step with what a surface needs.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        state: JournalState,
+        drivers: Drivers,
+        clock: Clock,
+        entropy: Entropy,
+        on_frame: Callable[[Frame], None] = lambda frame: None,
+    ) -> None:
+        self.journal = journal
+        self.state = state
+        self.drivers = drivers
+        self.clock = clock
+        self.entropy = entropy
+        self.on_frame = on_frame
+        self.estate = state.plan.estate
+        self.watch = Watch(self.estate)
+        self.observer = Observer(
+            self.estate, drivers, self.watch, clock, lambda: self.state, self.order
+        )
+        self.actuator = Actuator(drivers, self.watch, self.observer, clock, self.order)
+        self.samples = Samples(journal.sidelog, self.run.run)
+        self.frame: Frame | None = None
+        self.leaving = False
+        """Set when the person in front wants to leave as soon as the run stands still."""
+        self.watchers: set[asyncio.Queue[Frame]] = set()
+        self._wake = asyncio.Event()
+        self._answers: dict[str, asyncio.Future[r.Answered]] = {}
+        self._acting: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._signed: Instant | None = None
+        self._snapshot_seq = state.seq
+
+    @property
+    def run(self) -> RunState:
+        assert self.state.run is not None
+        return self.state.run
+
+    def order(self, region: str, step: str) -> WorkOrder:
+        """What a worker is told about one attempt at a step."""
+        here = next(one for one in self.run.passes if one.region == region)
+        works = self.state.plan.change.regions
+        found = next(
+            one
+            for work in works
+            if work.region == region
+            for one in work.steps
+            if one.name == step
+        )
+        return WorkOrder(
+            key=f"{self.run.run}-{work_key(here, step)}",
+            run=self.run.run,
+            region=region,
+            change=self.state.plan.change.name,
+            step=step,
+            limit_ms=found.limit_ms,
+        )
+
+    async def go(
+        self,
+        leave_when_held: bool = False,
+        request: tuple[str, str, Mapping[str, str]] | None = None,
+    ) -> RunState:
+        """Run until the run is closed, or is held or paused and may be left.
+
+        `request` (verb, person, arguments) is asked first, before anything is decided.
+
+        Raises:
+            Refused: the request was.
+        """
+        observing = asyncio.create_task(self.observer.run())
+        try:
+            await self._first_look()
+            if request is not None:
+                await self._ask_first(*request)
+            while not self._finished(leave_when_held or self.leaving):
+                decision = await self.step()
+                await self._rest(decision)
+                if observing.done():
+                    observing.result()
+            await self._settle()
+        finally:
+            observing.cancel()
+            for task in self._acting:
+                task.cancel()
+            await asyncio.gather(observing, *self._acting, return_exceptions=True)
+        return self.run
+
+    async def _ask_first(self, verb: str, person: str, args: Mapping[str, str]) -> None:
+        asking = asyncio.create_task(self.ask(verb, person, args))
+        while not asking.done():
+            await self.clock.sleep(1)
+            await self.step()
+        answered = asking.result()
+        if answered.reason is not None:
+            raise Refused(answered.reason)
+
+    async def _first_look(self) -> None:
+        """Give every source one chance to answer before the first decision."""
+        begun = self.clock.now()
+        while elapsed_ms(begun, self.clock.now()) < FIRST_LOOK_MS:
+            sight = self.watch.sight(self.state, self.clock.now())
+            read = all(name in sight.dials for name in self.drivers.dials)
+            if read and all(
+                m.age_ms is not None for p in sight.places for m in p.meters
+            ):
+                return
+            await self.clock.sleep(50)
+
+    def _finished(self, leave_when_held: bool) -> bool:
+        run = self.run
+        if run.status is Status.CLOSED:
+            return True
+        if not leave_when_held or run.status not in (Status.PAUSED, Status.HELD):
+            return False
+        pending = any(one.result is None for one in run.asked.values())
+        return not pending and run.now_at.retreat is None and self._paged()
+
+    def _paged(self) -> bool:
+        """A hold that nobody was called about must not be left."""
+        run = self.run
+        if run.status is not Status.HELD or not self.estate.notify:
+            return True
+        return any(key.startswith("page/") for key in run.asked)
+
+    async def step(self) -> Decision:
+        """One turn: see, decide, append, act."""
+        if self._failure is not None:
+            raise self._failure
+        sight = self.watch.sight(self.state, self.clock.now())
+        self.samples.take(self.state, sight)
+        decision = decide(self.state, sight)
+        if decision.records or decision.actions:
+            self._carry_out(decision, sight)
+        self._sign(bool(decision.records))
+        self.frame = Frame(self.state, sight, decision)
+        self.on_frame(self.frame)
+        for watcher in self.watchers:
+            if watcher.empty():
+                watcher.put_nowait(self.frame)
+        return decision
+
+    def _carry_out(self, decision: Decision, sight: Sight) -> None:
+        """Everything durable first, in one batch; then the actions begin."""
+        seen = r.Observed(msgspec.to_builtins(journalled(sight)))
+        intents = [r.Intent(action) for action in decision.actions]
+        written = self.append(seen, *decision.records, *intents)
+        for record in written[1 + len(decision.records) :]:
+            assert isinstance(record.body, r.Intent)
+            self._begin(record.body.action, record, sight)
+
+    def _begin(self, action: r.Action, record: r.Record, sight: Sight) -> None:
+        reason = interlock.reason(self.state, sight, action)
+        if reason is not None:
+            self.append(
+                r.Outcome(action.key, r.OutcomeKind.REFUSED, reason.what, reason)
+            )
+            self._wake.set()
+            return
+        task = asyncio.create_task(self._act(action, record, sight))
+        self._acting.add(task)
+        task.add_done_callback(self._acted)
+
+    async def _act(self, action: r.Action, record: r.Record, sight: Sight) -> None:
+        outcome = await self.actuator.perform(self.state, sight, action, record)
+        self.append(outcome)
+
+    def _acted(self, task: asyncio.Task[None]) -> None:
+        self._acting.discard(task)
+        self._wake.set()
+        if not task.cancelled() and self._failure is None:
+            self._failure = task.exception()
+
+    async def _rest(self, decision: Decision) -> None:
+        """Sleep until there is a reason to look again."""
+        if decision.records:
+            await self.clock.sleep(0)
+            return
+        held = self.run.status is Status.HELD and self.run.now_at.retreat is None
+        longest = OBSERVE_HELD_MS if held else OBSERVE_MS
+        waiting = asyncio.ensure_future(self._wake.wait())
+        pause = asyncio.ensure_future(
+            self.clock.sleep(max(1, min(decision.wake_ms, longest)))
+        )
+        await asyncio.wait({waiting, pause}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        pause.cancel()
+        await asyncio.gather(waiting, pause, return_exceptions=True)
+        self._wake.clear()
+
+    def append(self, *bodies: r.AnyBody) -> tuple[r.Record, ...]:
+        """Append to the journal and fold; the only place that does either."""
+        try:
+            written = self.journal.append(*bodies, run=self.run.run)
+        except JournalFull:
+            if not self._may_use_emergency():
+                raise
+            written = self.journal.append_emergency(*bodies, run=self.run.run)
+        for record in written:
+            self.state = fold(self.state, record)
+            if isinstance(record.body, r.Answered):
+                waiting = self._answers.pop(record.body.token, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(record.body)
+        broken = invariants.violations(self.state)
+        if broken:
+            raise Bug(f"the state breaks an invariant: {'; '.join(broken)}")
+        if self.state.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+            self._snapshot_seq = self.state.seq
+            self.journal.save_snapshot(self.state.seq, msgspec.json.encode(self.state))
+        return written
+
+    def _may_use_emergency(self) -> bool:
+        """Safe verbs go on when the store is full (break-glass)."""
+        run = self.run
+        return self.state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
+
+    def _sign(self, phase_changed: bool) -> None:
+        now = self.clock.now()
+        due = self._signed is None or elapsed_ms(self._signed, now) >= HEAD_SIGN_MS
+        if due or phase_changed:
+            self.journal.sign_head()
+            self.watch.store_room_bytes = self.journal.room_bytes()
+            self._signed = now
+
+    async def _settle(self) -> None:
+        """Let actions that are under way end, so that their outcomes are written."""
+        if self._acting:
+            await asyncio.gather(*self._acting, return_exceptions=True)
+        body = self.samples.close()
+        if body is not None and self.run.status is Status.CLOSED:
+            self.append(body)
+        self.journal.sign_head()
+
+    async def ask(self, verb: str, person: str, args: Mapping[str, str]) -> r.Answered:
+        """A person's request, answered by the next decision."""
+        token = self.entropy.token()
+        answer: asyncio.Future[r.Answered] = asyncio.get_running_loop().create_future()
+        self._answers[token] = answer
+        if verb == "confirm":
+            await self._confirm(person, args)
+            return r.Answered(token, True)
+        self.append(r.Requested(verb, person, dict(args), token))
+        self._wake.set()
+        return await answer
+
+    async def _confirm(self, person: str, args: Mapping[str, str]) -> None:
+        """A person's word on a step of the work goes to its worker."""
+        region = self.run.now_at.region
+        step = args["step"]
+        self.append(r.Requested("confirm", person, dict(args)))
+        worker = self.drivers.workers[region, step]
+        await worker.confirm(self.order(region, step), person, args)

@@ -1,0 +1,196 @@
+"""Opens what a verb works on: the files, the journal, the drivers, the one run.
+
+Embedded mode: whoever opens a session is the controller until it closes. Verbs that
+find another controller go through `runtime.control` instead.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from dayshift.core import planner, review
+from dayshift.core.fold import fold
+from dayshift.core.state import JournalState, RunState
+from dayshift.drivers.base import Context
+from dayshift.errors import Reason, Refused
+from dayshift.journal.journal import Journal, JournalReader
+from dayshift.model import records as r
+from dayshift.model.estate import Change, Estate
+from dayshift.model.plan import Plan, Verb
+from dayshift.model.units import Clock, Entropy
+from dayshift.runtime import wiring
+from dayshift.runtime.clock import RealClock, SystemEntropy
+from dayshift.runtime.control import ControlServer
+from dayshift.runtime.frame import Frame
+from dayshift.runtime.orchestrator import Orchestrator
+from dayshift.runtime.secrets import Secrets
+
+STATE_DIR = ".dayshift"
+SOCKET = "control.sock"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where an estate's file lies; its journal and jobs lie beside it."""
+
+    base: Path
+
+    @property
+    def state_dir(self) -> Path:
+        return self.base / STATE_DIR
+
+    @property
+    def socket(self) -> Path:
+        return self.state_dir / SOCKET
+
+
+class Session:
+    """One controller's hold on the journal, from open to close."""
+
+    def __init__(self, workspace: Workspace, journal: Journal) -> None:
+        self.workspace = workspace
+        self.journal = journal
+        self.state = load(journal)
+        self.clock: Clock = RealClock()
+        self.entropy: Entropy = SystemEntropy()
+
+    @classmethod
+    def open(cls, workspace: Workspace, estate: str) -> Session:
+        """Become the one writer.
+
+        Raises:
+            JournalHeld: another process is; the reason names it.
+            JournalBroken: the journal does not verify.
+        """
+        journal = Journal.open(workspace.state_dir, estate, RealClock(), holder())
+        return cls(workspace, journal)
+
+    def close(self) -> None:
+        self.journal.close()
+
+    def begin(self, plan: Plan, person: str) -> None:
+        """Open a run of `plan`, or find it open already.
+
+        Raises:
+            Refused: another plan's run is open, or the plan has faults.
+        """
+        run = self.state.open_run
+        if run is not None:
+            if run.digest != plan.digest:
+                raise Refused(_changed(self.state.plan, plan))
+            return
+        found = review.faults(plan)
+        if found:
+            raise Refused(found[0])
+        opened = r.RunOpened(plan.digest, person)
+        self._append(r.Planned(plan), opened, run=self.entropy.run_id())
+
+    def approve(self, digest: str, person: str, reason: str) -> None:
+        """Write down an approval; the run may not even exist yet."""
+        self._append(r.Approved(digest, person, reason))
+
+    def _append(self, *bodies: r.AnyBody, run: str = "") -> None:
+        for record in self.journal.append(*bodies, run=run):
+            self.state = fold(self.state, record)
+
+    async def run(
+        self,
+        on_frame: Callable[[Frame], None],
+        leave_when_held: bool = False,
+        request: tuple[str, str, Mapping[str, str]] | None = None,
+        on_start: Callable[[Orchestrator], None] = lambda orchestrator: None,
+    ) -> RunState:
+        """Run the open run in the foreground, reachable through the control socket."""
+        if self.state.open_run is None:
+            raise Refused(Reason("NO-RUN", "no run is open", next="`dayshift run`"))
+        drivers = self.drivers(self.state.plan.estate, self.state.plan.change)
+        orchestrator = Orchestrator(
+            self.journal, self.state, drivers, self.clock, self.entropy, on_frame
+        )
+        on_start(orchestrator)
+        server = ControlServer(self.workspace.socket, orchestrator)
+        await server.start()
+        try:
+            return await orchestrator.go(leave_when_held, request)
+        finally:
+            self.state = orchestrator.state
+            await server.close()
+            await drivers.close()
+
+    def drivers(self, estate: Estate, change: Change | None) -> wiring.Drivers:
+        """Every driver of the estate, with its context."""
+        return wiring.wire(estate, change, context(self.workspace, estate, self.clock))
+
+
+def context(workspace: Workspace, estate: Estate, clock: Clock) -> Context:
+    """What drivers are given."""
+    secrets = Secrets(workspace.base)
+    return Context(
+        estate=estate.name,
+        base_dir=workspace.base,
+        state_dir=workspace.state_dir,
+        clock=clock,
+        secret=secrets.resolve,
+        redact=secrets.redactor.redact,
+    )
+
+
+def load(journal: Journal | JournalReader) -> JournalState:
+    """Fold the journal, from its newest good snapshot on."""
+    snapshot = journal.latest_snapshot()
+    state, after = JournalState(), 0
+    if snapshot is not None:
+        after, data = snapshot
+        state = msgspec.json.decode(data, type=JournalState)
+    for record in journal.records(after):
+        state = fold(state, record)
+    return state
+
+
+def make_plan(estate: Estate, change: Change, verb: Verb) -> Plan:
+    """The plan of a change, or of an everyday verb."""
+    return planner.make(estate, change, verb)
+
+
+def holder() -> str:
+    """Who this process is, for the lock and the lease."""
+    return f"{person()}@{socket.gethostname()} pid {os.getpid()}"
+
+
+def person() -> str:
+    """The operator's name as the system knows it."""
+    return getpass.getuser()
+
+
+def _changed(running: Plan, wanted: Plan) -> Reason:
+    """Say what differs between the run's plan and the files as they are now."""
+    parts = []
+    if running.estate != wanted.estate:
+        parts.append("the estate file changed" + _first(running.estate, wanted.estate))
+    if running.change != wanted.change:
+        parts.append("the change file changed" + _first(running.change, wanted.change))
+    if running.verb is not wanted.verb:
+        parts.append(f"the run is `{running.verb.value}`")
+    return Reason(
+        "FILES-CHANGED",
+        f"run of plan {running.digest[:12]} is open; the files now make "
+        f"{wanted.digest[:12]}: {'; '.join(parts) or 'another plan'}",
+        because="invariant: what runs is what was approved",
+        so="nothing moved; the open run stays as it is",
+        next="put the files back and run again, or `dayshift abort` the open run",
+    )
+
+
+def _first(left: msgspec.Struct, right: msgspec.Struct) -> str:
+    """The first field in which two structs differ, for a message."""
+    for name in left.__struct_fields__:
+        if getattr(left, name) != getattr(right, name) and name != "fingerprint":
+            return f" at `{name}`"
+    return ""

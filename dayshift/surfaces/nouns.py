@@ -1,0 +1,266 @@
+"""The story as frozen values: the one model behind every rendering, and behind `--json`.
+
+Integers only. Shares are basis points, rates thousandths of requests per second, error
+rates parts per million, latencies microseconds, durations and instants milliseconds
+(instants since the Unix epoch), evidence milli-log10 (2000 is odds of 100:1). A field is
+only ever added; `format` grows when one changes its meaning. No rendering lives here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from dayshift.core.decision import Exit, Times, Waiting
+from dayshift.errors import Reason
+from dayshift.model.evidence import Verdict
+from dayshift.model.units import Row
+
+STORY_FORMAT = 1
+
+
+class Level(StrEnum):
+    """How a line of the timeline is meant."""
+
+    INFO = "info"
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the timeline: a record of consequence, in the operator's words.
+
+    `phase` is set where a region entered one, `rung` and `verdict` where the gate judged.
+    """
+
+    seq: int
+    wall_ms: int
+    region: str
+    level: Level
+    text: str
+    phase: str = ""
+    service: str = ""
+    rung: int = -1
+    verdict: Verdict | None = None
+
+
+class ServiceStory(msgspec.Struct, frozen=True):
+    """One service in one region, as its users are served.
+
+    `share_bp` is None while the dials disagree or cannot be read; `seen` is false where
+    the figures are missing or older than the policy allows.
+    """
+
+    service: str
+    share_bp: int | None
+    baseline_bp: int
+    seen: bool = False
+    age_ms: int | None = None
+    mrps: int = 0
+    error_ppm: int = 0
+    p50_us: int = 0
+    p99_us: int = 0
+    capacity_rps: int = 0
+    fault: str = ""
+
+
+class ProbeStory(msgspec.Struct, frozen=True):
+    """Our own question to a region: `streak` good answers of `wanted`."""
+
+    probe: str
+    service: str
+    streak: int
+    wanted: int
+    failures: int
+    version: str = ""
+    detail: str = ""
+    age_ms: int | None = None
+
+
+class QuietStory(msgspec.Struct, frozen=True):
+    """What one meter says about the emptiness of a region."""
+
+    service: str
+    meter: str
+    side: str
+    in_flight: int
+    quiet_ms: int
+    wanted_ms: int
+    fault: str = ""
+
+
+class StepStory(msgspec.Struct, frozen=True):
+    """One step of the work: `waiting`, `running`, `done`, `failed` or `undone`.
+
+    `line` is the last line of its output, `asks` what it wants a person to do.
+    """
+
+    name: str
+    status: str
+    exit_code: int = 0
+    line: str = ""
+    asks: str = ""
+    undo: bool = False
+
+
+class GateStory(msgspec.Struct, frozen=True):
+    """What the gate says of one service: evidence for promotion and for rollback.
+
+    `smallest_bp` is the smallest regression, in basis points of the region's requests,
+    that this rung could have seen; 0 where it could see none yet.
+    """
+
+    service: str
+    kind: str
+    why: str
+    promote_mlog10: int = 0
+    promote_need: int = 0
+    rollback_mlog10: int = 0
+    rollback_need: int = 0
+    promote_odds: str = ""
+    rollback_odds: str = ""
+    requests: int = 0
+    errors: int = 0
+    slow: int = 0
+    smallest_bp: int = 0
+
+
+class RungStory(msgspec.Struct, frozen=True):
+    """One stop: `ahead`, `here`, `passed` or `failed`; verdicts as they were recorded."""
+
+    index: int
+    share_bp: int
+    status: str
+    verdicts: tuple[GateStory, ...] = ()
+
+
+class PassStory(msgspec.Struct, frozen=True):
+    """One region's pass. `gate` is the latest word of the gate on each service."""
+
+    phase: str
+    current: bool
+    since_wall_ms: int
+    phase_ms: int
+    visited: tuple[str, ...]
+    drain: tuple[RungStory, ...]
+    ramp: tuple[RungStory, ...]
+    gate: tuple[GateStory, ...] = ()
+    quiet: tuple[QuietStory, ...] = ()
+    steps: tuple[StepStory, ...] = ()
+    expect_version: str = ""
+    certified: bool = False
+    tripped: int = 0
+    attempt: int = 0
+    retreating_to: str = ""
+
+
+class RegionStory(msgspec.Struct, frozen=True):
+    """One region; `journey` is None for one that this run does not maintain."""
+
+    name: str
+    title: str
+    services: tuple[ServiceStory, ...]
+    probes: tuple[ProbeStory, ...] = ()
+    journey: PassStory | None = None
+
+
+class HoldStory(msgspec.Struct, frozen=True):
+    """Why the run stopped by itself."""
+
+    reason: Reason
+    region: str
+    wall_ms: int
+    for_ms: int
+
+
+class InstanceStory(msgspec.Struct, frozen=True):
+    """One instance of a dial; `differs` from the first readable one."""
+
+    instance: str
+    claim: str
+    differs: bool = False
+    fault: str = ""
+
+
+class DialStory(msgspec.Struct, frozen=True):
+    """One dial: what it shows (None: mixed or unreadable) and what is expected."""
+
+    dial: str
+    services: tuple[str, ...]
+    kind: str
+    rows: dict[str, Row] | None
+    expected: dict[str, Row]
+    claim: str = ""
+    mixed: bool = False
+    fault: str = ""
+    age_ms: int | None = None
+    instances: tuple[InstanceStory, ...] = ()
+
+
+class DutyStory(msgspec.Struct, frozen=True):
+    """Who holds a duty; exactly one is right."""
+
+    duty: str
+    holders: tuple[str, ...]
+    fault: str = ""
+
+
+class Story(msgspec.Struct, frozen=True):
+    """One run at one instant, told once for every surface.
+
+    `status` is running, paused, held, closed, or idle where no run ever was; `watched`
+    is false when no controller looks at the run. `regions` are in the estate's order,
+    `order` are the regions of the run in the order of their passes.
+    """
+
+    format: int
+    wall_ms: int
+    estate: str
+    journal: str = ""
+    run: str = ""
+    digest: str = ""
+    verb: str = ""
+    change: str = ""
+    reason: str = ""
+    ticket: str = ""
+    author: str = ""
+    status: str = "idle"
+    result: str = ""
+    why: str = ""
+    watched: bool = True
+    aborting: bool = False
+    hurry: bool = False
+    paused_by: str = ""
+    opened_by: str = ""
+    opened_wall_ms: int = 0
+    closed_wall_ms: int = 0
+    on_duty: str = ""
+    epoch: int = 0
+    holder: str = ""
+    seq: int = 0
+    approved_by: tuple[str, ...] = ()
+    approvals_needed: int = 0
+    region: str = ""
+    order: tuple[str, ...] = ()
+    regions: tuple[RegionStory, ...] = ()
+    left_drained: tuple[str, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    hold: HoldStory | None = None
+    exits: tuple[Exit, ...] = ()
+    times: Times = Times()
+    absence_limit_ms: int = 0
+    brackets: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    dials: tuple[DialStory, ...] = ()
+    duties: tuple[DutyStory, ...] = ()
+    timeline: tuple[Event, ...] = ()
+
+    def region_of(self, name: str) -> RegionStory | None:
+        return next((one for one in self.regions if one.name == name), None)
+
+    @property
+    def here(self) -> RegionStory | None:
+        """The region in flight."""
+        return self.region_of(self.region)

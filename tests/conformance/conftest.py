@@ -1,0 +1,40 @@
+"""One set of real Envoys for the whole suite; every rig brings it back to its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.rigs import (
+    DialRig,
+    EnvoyDialRig,
+    EnvoyMeterRig,
+    MemoryDialRig,
+    MemoryMeterRig,
+    MeterRig,
+)
+from tests.kit.envoys import Envoys
+
+JOURNEY = pytest.mark.journey
+
+
+@pytest.fixture(scope="session")
+def envoys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoys]:
+    """Two entries before two regions."""
+    with Envoys(tmp_path_factory.mktemp("envoys"), entries=2) as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "leased", pytest.param("envoy", marks=JOURNEY)])
+def dial_rig(request: pytest.FixtureRequest) -> DialRig:
+    if request.param == "envoy":
+        return EnvoyDialRig(request.getfixturevalue("envoys"))
+    return MemoryDialRig(lease=request.param == "leased")
+
+
+@pytest.fixture(params=["memory", pytest.param("envoy", marks=JOURNEY)])
+def meter_rig(request: pytest.FixtureRequest) -> MeterRig:
+    if request.param == "envoy":
+        return EnvoyMeterRig(request.getfixturevalue("envoys"))
+    return MemoryMeterRig()
