@@ -4,8 +4,9 @@ Here lives the inverse of the rollback question, for errors. Given the requests 
 at this rung and the others' errors as they were, the fewest errors k in the region are
 found at which the gate, starting fresh, would have failed it; then the error rate at
 which k or more come in 8 of 10 such rungs. Two approximations: the rung is taken as one
-look (its mean share), and the look-by-look crossing as a crossing at the end. Both make
-the figure slightly too large, never flattering.
+look (its mean share; flatters a little where a look holds about one request), and a
+crossing at any look as one at the end (the opposite). Judged look by look, such a
+regression was found in 78 to 82 of 100 simulated rungs.
 """
 
 from __future__ import annotations

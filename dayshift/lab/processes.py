@@ -22,6 +22,8 @@ import msgspec
 from dayshift.errors import Reason, Refused
 
 LOOK_EVERY_S = 0.05
+_children: set[int] = set()
+"""What this very process started and must reap; nobody else's exit codes are taken."""
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ def start(
         )
         # Meant to outlive this object, which would otherwise complain of an orphan.
         child.returncode = 0
+        _children.add(child.pid)
         return _keep(run, name, child.pid, argv)
 
 
@@ -119,8 +122,9 @@ def recorded(run: Path) -> list[Process]:
 
 
 def alive(process: Process) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(process.pid, os.WNOHANG)
+    if process.pid in _children:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
     return _started(process.pid) == process.started
 
 

@@ -46,7 +46,12 @@ esac
 _PAGE = (
     _HEAD
     + """# Call somebody: the lab's pager is a file.
-{ date -u +%FT%TZ; env | grep '^DAYSHIFT_' || true; cat; echo; } >>"$run/pages.log"
+{
+    date -u +%FT%TZ
+    env | grep '^DAYSHIFT_' || true
+    [ -t 0 ] || timeout 2 cat
+    echo "$@"
+} >>"$run/pages.log"
 """
 )
 

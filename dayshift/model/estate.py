@@ -125,7 +125,8 @@ class GatePolicy(msgspec.Struct, frozen=True):
 
     `blast_bp` of *all* traffic may be harmed before promotion is refused; `trusted` is
     the shipped or learned calibration that allows automatic rollback; `dispersion_ppm`
-    and `bias_ppm` are that calibration in millionths.
+    (how many bad answers come together) and `variation_ppm` (squared coefficient of
+    variation of the regions' ratio) are that calibration in millionths.
     """
 
     blast_bp: int = 10

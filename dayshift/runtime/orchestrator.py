@@ -21,6 +21,7 @@ from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Bug, JournalFull, Refused
 from dayshift.journal.journal import Journal
+from dayshift.journal.sidelog import SideFiles
 from dayshift.limits import HEAD_SIGN_MS, OBSERVE_HELD_MS, OBSERVE_MS, SNAPSHOT_EVERY
 from dayshift.model import records as r
 from dayshift.model.plan import Verb
@@ -62,7 +63,7 @@ class Orchestrator:
             self.estate, drivers, self.watch, clock, lambda: self.state, self.order
         )
         self.actuator = Actuator(drivers, self.watch, self.observer, clock, self.order)
-        self.samples = Samples(journal.sidelog, self.run.run)
+        self.samples = Samples(SideFiles(journal.folder), self.run.run)
         self.frame: Frame | None = None
         self.leaving = False
         """Set when the person in front wants to leave as soon as the run stands still."""
@@ -263,7 +264,7 @@ class Orchestrator:
         due = self._signed is None or elapsed_ms(self._signed, now) >= HEAD_SIGN_MS
         if due or phase_changed:
             self.journal.sign_head()
-            self.watch.store_room_bytes = self.journal.room_bytes()
+            self.watch.store_room_bytes = self.journal.room_bytes
             self._signed = now
 
     async def _settle(self) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from dayshift.core.state import JournalState
 from dayshift.core.steering import served
-from dayshift.journal.sidelog import SideLog as SideLogFiles
+from dayshift.journal.sidelog import SideFiles
 from dayshift.model.evidence import Side
 from dayshift.model.records import SideLog
 from dayshift.model.sight import Sight
@@ -20,7 +20,7 @@ NAME = "samples.jsonl"
 class Samples:
     """The sample file of one run."""
 
-    def __init__(self, sidelog: SideLogFiles, run: str) -> None:
+    def __init__(self, sidelog: SideFiles, run: str) -> None:
         self.sidelog = sidelog
         self.run = run
         self._second = -1

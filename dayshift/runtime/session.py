@@ -20,7 +20,8 @@ from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState
 from dayshift.drivers.base import Context
 from dayshift.errors import Reason, Refused
-from dayshift.journal.journal import Journal, JournalReader
+from dayshift.journal.journal import Journal
+from dayshift.journal.reader import JournalView
 from dayshift.model import records as r
 from dayshift.model.estate import Change, Estate
 from dayshift.model.plan import Plan, Verb
@@ -142,7 +143,7 @@ def context(workspace: Workspace, estate: Estate, clock: Clock) -> Context:
     )
 
 
-def load(journal: Journal | JournalReader) -> JournalState:
+def load(journal: JournalView) -> JournalState:
     """Fold the journal, from its newest good snapshot on."""
     snapshot = journal.latest_snapshot()
     state, after = JournalState(), 0

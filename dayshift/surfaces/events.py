@@ -124,7 +124,7 @@ def _(body: r.Judged) -> Line | None:
 RETREATS = {
     "baseline": "to its usual share",
     "zero": "away to zero",
-    "rung": "one rung",
+    "rung": "back one rung",
 }
 
 

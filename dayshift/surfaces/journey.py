@@ -36,9 +36,7 @@ def tell_pass(
     """Where this region's pass is, and what it has proven so far."""
     route = plan.pass_of(here.region)
     current = here is run.now_at
-    expected = [
-        w.expect_version for w in plan.change.regions if w.region == here.region
-    ]
+    works = [one for one in plan.change.regions if one.region == here.region]
     return PassStory(
         phase=here.phase.value,
         current=current,
@@ -50,7 +48,7 @@ def tell_pass(
         gate=_gate(here, sight) if current else (),
         quiet=_quiet(here.region, plan.estate, sight),
         steps=tuple(_step(here, one, sight) for one in steps(plan, here.region)),
-        expect_version=expected[0] if expected else "",
+        expect_version=works[0].expect_version if works else "",
         certified=here.certified,
         tripped=here.tripped,
         attempt=here.attempt,

@@ -1,9 +1,9 @@
-"""The story as frozen values: the one model behind every rendering, and behind `--json`.
+"""The story as frozen values: the one model behind every rendering and `--json`.
 
 Integers only. Shares are basis points, rates thousandths of requests per second, error
 rates parts per million, latencies microseconds, durations and instants milliseconds
-(instants since the Unix epoch), evidence milli-log10 (2000 is odds of 100:1). A field is
-only ever added; `format` grows when one changes its meaning. No rendering lives here.
+(instants since the Unix epoch), evidence milli-log10 (2000 is odds of 100:1). A field
+is only ever added; `format` grows when one changes its meaning. No rendering here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Level(StrEnum):
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the timeline: a record of consequence, in the operator's words.
 
-    `phase` is set where a region entered one, `rung` and `verdict` where the gate judged.
+    `phase` is set where a region entered one, `rung` and `verdict` where it was judged.
     """
 
     seq: int
@@ -128,7 +128,7 @@ class GateStory(msgspec.Struct, frozen=True):
 
 
 class RungStory(msgspec.Struct, frozen=True):
-    """One stop: `ahead`, `here`, `passed` or `failed`; verdicts as they were recorded."""
+    """One stop: `ahead`, `here`, `passed` or `failed`; verdicts as recorded."""
 
     index: int
     share_bp: int

@@ -156,7 +156,7 @@ def _regions(
             for service in plan.estate.services
             if region.name in service.shares
         )
-        told = here and journey.tell_pass(run, here, plan, sight, events, now)
+        told = journey.tell_pass(run, here, plan, sight, events, now) if here else None
         probes = _probes(plan.estate, region.name, sight)
         out.append(RegionStory(region.name, region.title, services, probes, told))
     return tuple(out)

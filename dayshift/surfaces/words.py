@@ -48,7 +48,7 @@ def took(us: int) -> str:
 
 
 def span(ms: int) -> str:
-    """A duration in whole units, calm enough to tick: `4 s`, `2 min 05 s`, `3 h 10 min`."""
+    """A duration in whole units, calm enough to tick: `4 s`, `2 min 05 s`, `3 h`."""
     if ms < 0:
         return f"-{span(-ms)}"
     seconds = ms // 1000
@@ -89,7 +89,7 @@ def clock(wall_ms: int, zone: tzinfo | None = None) -> str:
 
 
 def both(wall_ms: int, zone: tzinfo | None = None) -> str:
-    """Local time and UTC: `14:02:07 CET · 13:02:07 UTC`; once where they are the same."""
+    """Local time and UTC: `14:02:07 CET · 13:02:07 UTC`; once where both are UTC."""
     local = _local(wall_ms, zone)
     utc = local.astimezone(UTC).strftime("%H:%M:%S UTC")
     if not local.utcoffset():

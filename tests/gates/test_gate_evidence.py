@@ -236,3 +236,21 @@ def test_the_smallest_regression_is_found_in_eight_of_ten(rung):
         for _ in range(1500)
     )
     assert 0.77 <= found / 1500 <= 0.86
+
+
+@pytest.mark.parametrize(("share", "requests"), [(100, 14), (500, 75)])
+def test_look_by_look_it_is_found_about_as_often(share, requests):
+    others = requests * 10_000 // share - requests
+    rate = smallest_bp(Pair(requests, 0, others, 0), PLAIN) / 10_000
+    found = 0
+    for seed in range(400):
+        rng, state, left = random.Random(seed), JudgeState(), requests
+        while left:
+            mine = min(left, binomial(rng, 70, share / 10_000))
+            left -= mine
+            block = Block(Counts(mine, binomial(rng, mine, rate)), Counts(70 - mine))
+            state = observe(state, block, PLAIN, 200, share, share)
+            if evidence(state, PLAIN).merged >= math.log(PLAIN.rollback_odds):
+                found += 1
+                break
+    assert 0.72 <= found / 400 <= 0.88

@@ -17,8 +17,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dayshift.lab import by_hand, estate, processes, up, upgrade, users, view
+from dayshift.errors import Reason, Refused
+from dayshift.lab import by_hand, estate, processes, story, up, upgrade, users, view
 from dayshift.lab.ledger import now_ms
+from dayshift.model import records as r
+from dayshift.model.dial import split
+from dayshift.model.units import Instant
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(180)]
 RPS = 300
@@ -164,6 +168,23 @@ def test_the_duty_moves_without_a_slot_lost_or_run_twice(lab: estate.LabSpec) ->
     assert seen.by_region["ber"] > 0
 
 
+def test_down_ends_an_upgrade_in_its_middle_and_nothing_starts_after_it(
+    lab: estate.LabSpec,
+) -> None:
+    argv = [sys.executable, "-m", "dayshift.lab.upgrade", lab.dir, "2"]
+    child = subprocess.Popen([*argv, "--region", "ber"], stdout=subprocess.DEVNULL)
+    while processes.find(lab.path("run"), "ber-app-0") is not None:
+        assert child.poll() is None
+        time.sleep(0.02)
+    twice = subprocess.run([*argv, "--region", "ber"], capture_output=True, timeout=30)
+    assert twice.returncode == 5 and b"LAB-BUSY" in twice.stderr
+    assert "upgrade-ber" in up.down(lab)
+    assert child.wait(timeout=10) != 0
+    with pytest.raises(Refused, match="LAB-DOWN"):
+        up.start_region(lab, "ber")
+    assert processes.recorded(lab.path("run")) == []
+
+
 def test_down_ends_exactly_what_up_started(tmp_path: Path) -> None:
     spec = estate.build(tmp_path / "lab")
     try:
@@ -181,3 +202,36 @@ def test_down_ends_exactly_what_up_started(tmp_path: Path) -> None:
         up.down(spec)
     assert not any(processes.alive(one) for one in every)
     assert processes.recorded(spec.path("run")) == []
+
+
+def test_the_story_has_the_instants_of_the_last_run_only() -> None:
+    def at(ms: int, body: r.AnyBody, run: str = "b") -> r.Record:
+        return r.Record(ms, "", Instant(ms, ms, "boot"), 1, run, body)
+
+    def phased(ms: int, new: r.Phase) -> r.Record:
+        return at(ms, r.Phased("fra", r.Phase.SERVING, new))
+
+    def steered(ms: int, fra: int) -> r.Record:
+        kind = r.ActionKind.SET_DIAL
+        setting = split(shares(fra))
+        return at(ms, r.Intent(r.Action(kind, f"k{ms}", "entry", setting=setting)))
+
+    told = story.tell(
+        [
+            at(1, r.RunOpened("digest", "me"), run="a"),
+            at(10, r.RunOpened("digest", "me")),
+            at(11, r.Phased("fra", r.Phase.SERVING, r.Phase.DRAINING), run="a"),
+            phased(20, r.Phase.DRAINING),
+            steered(21, 2500),
+            steered(30, 0),
+            phased(40, r.Phase.EMPTY),
+            phased(50, r.Phase.RETURNING),
+            at(60, r.Retreating("fra", "zero")),
+            steered(61, 0),
+            at(70, r.Held(Reason("GATE-FAILED", "worse than tolerated"))),
+        ]
+    )
+    passes = (view.PassMarks("fra", 20, 30, 40, 50),)
+    held = "GATE-FAILED: worse than tolerated"
+    assert told == story.Story("b", view.Marks(10, 70, passes), {"fra": 60}, held)
+    assert story.tell([]) is None
