@@ -95,8 +95,10 @@ def test_the_lock_is_taken_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{", "{}", '{"resources": 3}', '{"resources": [{"name": "other"}]}']
-    + ['{"resources": [3]}', "\x00"],
+    [
+        *("", "[]", "{", "{}", "\x00", '{"resources": 3}', '{"resources": [3]}'),
+        '{"resources": [{"name": "other"}]}',
+    ],
 )
 @pytest.mark.parametrize("name", ["rds.json", "rds.yaml"])
 def test_what_is_not_our_routes_is_a_fault(

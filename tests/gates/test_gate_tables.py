@@ -106,6 +106,12 @@ def test_promotion_begins_anew_at_each_share_and_rollback_is_carried():
     assert after.kind is HOLD
 
 
+def test_good_evidence_of_one_share_promotes_at_no_other():
+    state = looked((counted(1), counted(70)), share=500, state=looked(*CLEAN))
+    answer = said(state, share=500)
+    assert answer.kind is HOLD and 0 <= answer.promote_mlog10 < 200
+
+
 def test_a_shared_incident_holds_and_is_not_held_against_the_region():
     calm = looked(*[(counted(1), counted(70))] * 20)
     burning = looked(*[(counted(1, 1), counted(70, 30))] * 5, policy=DEMO, state=calm)

@@ -240,6 +240,7 @@ def _bootstrap(
         "node": {"id": node, "cluster": "tests"},
         "admin": {"address": _address(admin)},
         "stats_flush_interval": "0.1s",
+        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "static_resources": {"listeners": listeners, "clusters": clusters},
     }
 

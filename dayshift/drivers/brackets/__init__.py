@@ -1,0 +1,1 @@
+"""What is opened around a pass and closed again: silences, freezes, notices."""

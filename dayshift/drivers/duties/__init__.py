@@ -1,0 +1,1 @@
+"""Work that exactly one region performs: who holds it, letting go, taking over."""

@@ -1,0 +1,1 @@
+"""Ways to reach a person, and to learn that the person took the page."""

@@ -1,7 +1,7 @@
 """Worker `person`: hardware, and everything else that a human does.
 
-Here: the instruction, its checklist, and who confirmed which item and when, durably. Not
-here: reaching the person (`drivers.notify`, on what `poll` says).
+Here: the instruction, its checklist, and who confirmed which item and when, durably.
+Not here: reaching the person (`drivers.notify`, on what `poll` says).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dayshift.model.units import Instant, elapsed_ms
 
 STATE = "person"
 RESULTS = ("done", "partial", "failed")
-ARGS = ("item", "result", "note")
+ARGS = ("step", "item", "result", "note")
 
 
 class PersonWorker:
@@ -30,7 +30,7 @@ class PersonWorker:
 
     class Options(StrictOptions):
         """An empty `checklist` is one item: the instruction itself. Each item needs
-        `persons` different persons; after each `remind` without an end, one reminder."""
+        `persons` different persons; one reminder is due after each `remind`."""
 
         instruction: str = Field(min_length=1)
         checklist: tuple[str, ...] = ()
@@ -157,17 +157,21 @@ class PersonWorker:
         return [one for one in numbers if len(ticks.get(str(one), {})) < needed]
 
     def _wish(self, state: Content, open_items: list[int]) -> str:
-        """The instruction with what is open, and whose word is missing."""
-        names = []
-        for number in open_items:
-            known = sorted(state["ticks"].get(str(number), {}))
-            second = f", and not by {', '.join(known)} alone" if known else ""
-            names.append(f"{number}. {self._items[number - 1]}{second}")
+        """The instruction with what is open, and whose word is not enough."""
+        said = [self._said(state, number) for number in open_items]
         if not self._options.checklist:
-            return (
-                f"{self._options.instruction}{names[0][2 + len(self._items[0]) + 1 :]}"
-            )
-        return f"{self._options.instruction}: open are {'; '.join(names)}"
+            return f"{self._options.instruction}{said[0]}"
+        items = (
+            f"{number}. {self._items[number - 1]}{words}"
+            for number, words in zip(open_items, said, strict=True)
+        )
+        return f"{self._options.instruction}: open are {'; '.join(items)}"
+
+    def _said(self, state: Content, number: int) -> str:
+        names = sorted(state["ticks"].get(str(number), {}))
+        if not names:
+            return ""
+        return f" ({', '.join(names)} confirmed; {self._options.persons} persons must)"
 
     def _waited_ms(self, state: Content) -> int:
         asked = state["asked"]

@@ -1,0 +1,175 @@
+"""The real orchestrator over a world in memory, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dayshift.core import planner
+from dayshift.core.fold import fold
+from dayshift.core.state import JournalState
+from dayshift.drivers.base import Page, WorkOrder
+from dayshift.journal.journal import Journal
+from dayshift.model import records as r
+from dayshift.model.estate import Change, Estate, GatePolicy
+from dayshift.model.plan import Plan, Verb
+from dayshift.model.sight import WorkSight, WorkStatus
+from dayshift.runtime.clock import SystemEntropy
+from dayshift.runtime.orchestrator import Orchestrator
+from dayshift.runtime.wiring import Drivers
+from tests.kit.clock import VirtualClock
+from tests.kit.memory import MemoryDial, MemoryMeter, MemoryProbe
+from tests.kit.play import change, estate
+from tests.kit.world import World
+
+POLICY = GatePolicy(
+    trusted=True, blast_bp=100, dwell_ms_min=0, absolute_error_bp=200,
+    slow_us=(100_000,),
+)
+
+
+class MemoryWorker:
+    """Work that takes `ms` of the clock and happens once per key."""
+
+    def __init__(self, rig: Rig, region: str, ms: int = 2_000) -> None:
+        self.name = "upgrade"
+        self.rig = rig
+        self.region = region
+        self.ms = ms
+        self.began: dict[str, int] = {}
+        self.exit_code = 0
+
+    async def start(self, order: WorkOrder) -> None:
+        self.began.setdefault(order.key, self.rig.clock.now().mono_ms)
+
+    async def poll(self, order: WorkOrder) -> WorkSight:
+        began = self.began.get(order.key)
+        if began is None:
+            return WorkSight(order.key, WorkStatus.ABSENT)
+        if self.rig.clock.now().mono_ms - began < self.ms:
+            return WorkSight(order.key, WorkStatus.RUNNING)
+        if self.exit_code:
+            return WorkSight(order.key, WorkStatus.FAILED, self.exit_code)
+        self.rig.world[self.region].version = "2"
+        self.rig.release(self.region)
+        return WorkSight(order.key, WorkStatus.DONE)
+
+    async def check(self, order: WorkOrder) -> bool | None:
+        return None
+
+    async def stop(self, order: WorkOrder) -> None:
+        return None
+
+    async def undo(self, order: WorkOrder) -> None:
+        self.rig.world[self.region].version = "1"
+
+    async def confirm(
+        self, order: WorkOrder, person: str, args: Mapping[str, str]
+    ) -> None:
+        return None
+
+
+class MemoryDuty:
+    def __init__(self, name: str, regions: tuple[str, ...]) -> None:
+        self.name = name
+        self.held = {regions[0]}
+
+    async def holders(self) -> tuple[str, ...]:
+        return tuple(sorted(self.held))
+
+    async def release(self, region: str) -> None:
+        self.held.discard(region)
+
+    async def take(self, region: str) -> None:
+        self.held.add(region)
+
+
+class MemoryBracket:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.open = False
+
+    async def enter(self, run: str, region: str) -> None:
+        self.open = True
+
+    async def is_open(self) -> bool:
+        return self.open
+
+    async def leave(self, run: str, region: str) -> None:
+        self.open = False
+
+
+class MemoryNotify:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pages: list[Page] = []
+
+    async def send(self, page: Page) -> None:
+        self.pages.append(page)
+
+    async def acknowledged(self, key: str) -> str | None:
+        return None
+
+
+class Rig:
+    """One estate, its world, and controllers that come and go over one journal."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        folder: Path,
+        the_estate: Estate | None = None,
+        the_change: Change | None = None,
+        rps: int = 400,
+    ) -> None:
+        self.clock = clock
+        self.folder = folder
+        self.estate = the_estate or estate(gate=POLICY, fresh_ms=3_000)
+        self.change = the_change or change()
+        self.plan: Plan = planner.make(self.estate, self.change, Verb.MAINTAIN)
+        service = self.estate.services[0]
+        self.world = World(clock, service.shares, rps)
+        for place in self.world.places.values():
+            place.probe_rps = 1
+        self.dial = MemoryDial("entry", self.world)
+        self.meters = [MemoryMeter(one.name, self.world) for one in service.meters]
+        self.workers = {
+            work.region: MemoryWorker(self, work.region) for work in self.change.regions
+        }
+        self.duties = {d.name: MemoryDuty(d.name, d.regions) for d in self.estate.duties}
+        self.brackets = {b.name: MemoryBracket(b.name) for b in self.estate.brackets}
+        self.notify = {n.name: MemoryNotify(n.name) for n in self.estate.notify}
+        self.bad_release = False
+
+    def release(self, region: str) -> None:
+        """What the new version does to users."""
+        if self.bad_release:
+            self.world[region].error_ppm = 200_000
+
+    def drivers(self) -> Drivers:
+        service = self.estate.services[0]
+        return Drivers(
+            dials={"entry": self.dial},
+            meters={(service.name, one.name): one for one in self.meters},
+            probes={(service.name, "shop"): MemoryProbe("shop", self.world)},
+            workers={
+                (region, "upgrade"): one for region, one in self.workers.items()
+            },
+            duties=dict(self.duties),
+            brackets=dict(self.brackets),
+            notify=dict(self.notify),
+        )
+
+    def controller(self) -> Orchestrator:
+        """A new controller over the journal: the first opens the run."""
+        journal = Journal.open(self.folder, self.estate.name, self.clock, "test")
+        state = JournalState()
+        for record in journal.records():
+            state = fold(state, record)
+        if state.run is None:
+            bodies = (r.Planned(self.plan), r.RunOpened(self.plan.digest, "ada"))
+            for record in journal.append(*bodies, run="run-1"):
+                state = fold(state, record)
+        return Orchestrator(
+            journal, state, self.drivers(), self.clock, SystemEntropy()
+        )
