@@ -145,7 +145,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--appends", type=int, default=3_000)
     parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--folder", type=Path, default=Path("."))
+    parser.add_argument("--folder", type=Path, default=Path())
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix=".bench-") as name:
         ratio = appends(Path(name), options.appends)

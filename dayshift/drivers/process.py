@@ -159,45 +159,84 @@ async def run(
         DriverRetry: it ran into its limit.
         DriverFault: it cannot be started.
     """
+    outputs = await _Output.open(), await _Output.open()
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
             cwd=cwd,
             env=environment,
             stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
+            stdout=outputs[0].into,
+            stderr=outputs[1].into,
             start_new_session=True,
         )
-    except OSError as error:
-        raise _not_started(argv[0], cwd, error) from None
-    try:
-        talk = _talk(process, clock, stdin, output_bytes_max)
-        return await clock.within(limit_ms, talk)
+        try:
+            talk = _talk(process, outputs, clock, stdin, output_bytes_max)
+            return await clock.within(limit_ms, talk)
+        finally:
+            if process.returncode is None:
+                await _end(process, clock)
     except TimeoutError:
         raise _too_long(argv[0], limit_ms) from None
+    except OSError as error:
+        raise _not_started(argv[0], cwd, error) from None
     finally:
-        if process.returncode is None:
-            await _end(process, clock)
+        for output in outputs:
+            output.close()
 
 
-async def _talk(process: Process, clock: Clock, stdin: bytes, most: int) -> Ran:
-    assert process.stdout is not None and process.stderr is not None
-    outputs = bytearray(), bytearray()
-    readers = [
-        asyncio.ensure_future(_collect(stream, into, most))
-        for stream, into in zip((process.stdout, process.stderr), outputs, strict=True)
-    ]
+class _Output:
+    """One pipe of a command. It is ours and not asyncio's, whose `wait` would wait for
+    every daemon that the command left behind with the pipe in its hands."""
+
+    def __init__(self, into: int) -> None:
+        self.into = into
+        self.stream = asyncio.StreamReader()
+        self._transport: asyncio.BaseTransport | None = None
+
+    @classmethod
+    async def open(cls) -> _Output:
+        source, into = os.pipe()
+        made = cls(into)
+        loop = asyncio.get_running_loop()
+        made._transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(made.stream), os.fdopen(source, "rb")
+        )
+        return made
+
+    def close_ours(self) -> None:
+        """Let go of the end that the command writes to."""
+        if self.into >= 0:
+            os.close(self.into)
+            self.into = -1
+
+    def close(self) -> None:
+        self.close_ours()
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def _talk(
+    process: Process,
+    outputs: tuple[_Output, _Output],
+    clock: Clock,
+    stdin: bytes,
+    most: int,
+) -> Ran:
+    texts = bytearray(), bytearray()
+    readers = []
+    for output, text in zip(outputs, texts, strict=True):
+        output.close_ours()
+        readers.append(asyncio.ensure_future(_collect(output.stream, text, most)))
     try:
         await _feed(process, stdin)
         code = await process.wait()
-        # A daemon that it left behind may keep the pipes open for years.
         with suppress(TimeoutError):
             await clock.within(GRACE_MS, asyncio.gather(*readers))
     finally:
         for reader in readers:
             reader.cancel()
-    stdout, stderr = (bytes(one).decode(errors="replace") for one in outputs)
+    stdout, stderr = (bytes(one).decode(errors="replace") for one in texts)
     return Ran(code, stdout, stderr)
 
 

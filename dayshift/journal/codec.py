@@ -28,10 +28,8 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Record)
 _loose = msgspec.json.Decoder(dict[str, Any])
 
-_SUSPECT = re.compile(rb"[:,\[]-?(?:[0-9]+[.eE]|[0-9]{16})|null|[\xf0-\xf4]")
-"""Where msgspec's sorted form may differ from RFC 8785, or hide a float: a number
-with a fraction or of 16 digits, `null` (what it makes of NaN), and characters beyond
-the basic plane (it sorts keys by code point, RFC 8785 by UTF-16 unit)."""
+_SUSPECT_NUMBER = re.compile(rb"[:,\[]-?(?:[0-9]+[.eE]|[0-9]{16})")
+_BEYOND_BASIC_PLANE = re.compile(rb"[\xf0-\xf4]")
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -58,7 +56,7 @@ def canonical(value: msgspec.Struct | dict[Any, Any]) -> bytes:
     """
     try:
         data = _encoder.encode(value)
-        if _SUSPECT.search(data) is None:
+        if not _suspect(data):
             return data
     except TypeError:
         pass  # integer keys; the slow way renders or refuses them
@@ -68,6 +66,18 @@ def canonical(value: msgspec.Struct | dict[Any, Any]) -> bytes:
         return msgspec.json.encode(_plain(msgspec.to_builtins(value)))
     except (TypeError, UnicodeEncodeError) as error:
         raise Bug(f"a record holds what cannot be written: {error}") from None
+
+
+def _suspect(data: bytes) -> bool:
+    """Whether msgspec's sorted form may differ from RFC 8785, or hide a float: a
+    number with a fraction or of 16 digits, `null` (what it makes of NaN), characters
+    beyond
+    the basic plane (it sorts keys by code point, RFC 8785 by UTF-16 unit)."""
+    return (
+        b"null" in data
+        or _SUSPECT_NUMBER.search(data) is not None
+        or (not data.isascii() and _BEYOND_BASIC_PLANE.search(data) is not None)
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -121,7 +121,16 @@ def edge(place: Path, port: int, admin: int, apps: Sequence[int]) -> bytes:
             ],
         }
     }
-    log = {
+    listeners = [_listener("edge", port, table, access_log=_log(place))]
+    clusters = [
+        _cluster("app", apps) | {"health_checks": [_health_check()]},
+        _cluster("app_probe", apps),
+    ]
+    return _encode(_bootstrap(place.name, admin, listeners, clusters))
+
+
+def _log(place: Path) -> Config:
+    return {
         "name": "file",
         "typed_config": {
             "@type": TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
@@ -138,12 +147,6 @@ def edge(place: Path, port: int, admin: int, apps: Sequence[int]) -> bytes:
             },
         },
     }
-    listeners = [_listener("edge", port, table, access_log=log)]
-    clusters = [
-        _cluster("app", apps) | {"health_checks": [_health_check()]},
-        _cluster("app_probe", apps),
-    ]
-    return _encode(_bootstrap(place.name, admin, listeners, clusters))
 
 
 def _encode(value: Config) -> bytes:

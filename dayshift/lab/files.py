@@ -80,7 +80,9 @@ notify:
   - name: on-call               # pages land in run/pages.log
     driver: exec
     escalate: 5 min
-    options: {{argv: ["{bin}/page"]}}
+    options:
+      argv: ["{bin}/page", send]
+      ack: ["{bin}/page", ack]
 # These are DEMO VALUES: they finish in two minutes and see only gross harm. A real
 # estate soaks for minutes, allows a smaller blast radius and learns its calibration.
 policy:

@@ -22,7 +22,7 @@ _DUTY = (
 place=$run/${DAYSHIFT_REGION:?}
 exec 9>"$place/nightly.lock"
 case "$1" in
-holder) if [ -e "$place/nightly.held" ]; then echo "$DAYSHIFT_REGION"; fi ;;
+holder) [ -e "$place/nightly.held" ] ;;     # 0: this region holds it, 1: it does not
 release) flock 9; rm -f "$place/nightly.held" ;;
 take) flock 9; : >"$place/nightly.held" ;;
 *) echo "usage: duty holder|release|take" >&2; exit 2 ;;
@@ -37,7 +37,7 @@ _SILENCE = (
 case "$1" in
 enter) echo "${DAYSHIFT_RUN:-} ${DAYSHIFT_REGION:-}" >"$run/silenced" ;;
 leave) rm -f "$run/silenced" ;;
-read) if [ -e "$run/silenced" ]; then echo open; else echo closed; fi ;;
+read) [ -e "$run/silenced" ] ;;             # 0: open, 1: closed
 *) echo "usage: silence enter|leave|read" >&2; exit 2 ;;
 esac
 """
@@ -46,12 +46,19 @@ esac
 _PAGE = (
     _HEAD
     + """# Call somebody: the lab's pager is a file.
-{
-    date -u +%FT%TZ
-    env | grep '^DAYSHIFT_' || true
-    [ -t 0 ] || timeout 2 cat
-    echo "$@"
-} >>"$run/pages.log"
+#   page send, with the page on standard input
+#   page ack, with DAYSHIFT_PAGE: who took it?
+#   page take KEY NAME: I do
+case "$1" in
+send) { date -u +%FT%TZ; cat; echo; } >>"$run/pages.log" ;;
+ack)
+    [ -e "$run/taken" ] || exit 1
+    taken=$(grep -F -m 1 -- "${DAYSHIFT_PAGE:?} " "$run/taken") || exit 1
+    echo "${taken#"$DAYSHIFT_PAGE "}"
+    ;;
+take) echo "$2 $3" >>"$run/taken" ;;
+*) echo "usage: page send|ack|take KEY NAME" >&2; exit 2 ;;
+esac
 """
 )
 

@@ -121,6 +121,8 @@ def _(body: r.Judged) -> Line | None:
     )
 
 
+WHY_LENGTH_MAX = 40
+"""A longer reason is the verdict's or the hold's, which have a line of their own."""
 RETREATS = {
     "baseline": "to its usual share",
     "zero": "away to zero",
@@ -131,7 +133,8 @@ RETREATS = {
 @_line.register
 def _(body: r.Retreating) -> Line | None:
     where = RETREATS.get(body.to, body.to)
-    return _say(Level.BAD, body.region, f"retreat, traffic goes {where}: {body.why}")
+    short = f" ({body.why})" if body.why and len(body.why) <= WHY_LENGTH_MAX else ""
+    return _say(Level.BAD, body.region, f"retreat: traffic goes {where}{short}")
 
 
 @_line.register

@@ -11,6 +11,7 @@ from dayshift.surfaces.nouns import (
     DutyStory,
     GateStory,
     PassStory,
+    ProbeStory,
     QuietStory,
     RegionStory,
     ServiceStory,
@@ -112,6 +113,20 @@ def quiet(one: QuietStory) -> str:
     return f"{one.meter} quiet {have} of {words.span(one.wanted_ms)}"
 
 
+def probe(one: ProbeStory, expected: str) -> str:
+    """How often in a row a region answered us well, and as which version."""
+    if one.age_ms is None:
+        return f"{one.probe} has not asked yet"
+    if one.failures:
+        said = f": {one.detail}" if one.detail else ""
+        return f"{one.probe} failed {words.many(one.failures, 'time')} in a row{said}"
+    good = f"{words.many(one.streak, 'good answer')} in a row, {one.wanted} asked for"
+    if not one.version:
+        return f"{one.probe} {good}"
+    odd = f", expected {expected}" if expected and expected != one.version else ""
+    return f"{one.probe} {good}; version {one.version}{odd}"
+
+
 def step(one: StepStory) -> str:
     """A step of the work and its last word."""
     if one.asks:
@@ -131,21 +146,18 @@ def rung(journey: PassStory) -> str:
 
 
 def times(story: Story) -> str:
-    """Return time, absence and its limit; nothing while no region is away."""
+    """Return time, absence and its limit."""
     at = story.times
-    back = "at once" if not at.return_ms else f"within {words.span(at.return_ms)}"
-    parts = [f"{at.region} could serve again {back}"]
-    if at.absent_ms:
-        parts.append(f"away {words.span(at.absent_ms)}")
-        late = at.absence_left_ms < 0
-        left = words.span(abs(at.absence_left_ms))
+    if not at.absent_ms:
         limit = words.span(story.absence_limit_ms)
-        parts.append(
-            f"ABSENCE LIMIT of {limit} passed {left} ago"
-            if late
-            else f"absence limit in {left}"
-        )
-    return " · ".join(parts)
+        return f"{at.region} has users · absence limit {limit}, not begun"
+    back = "at once" if not at.return_ms else f"within {words.span(at.return_ms)}"
+    left = words.span(abs(at.absence_left_ms))
+    limit = f"absence limit in {left}"
+    if at.absence_left_ms < 0:
+        limit = f"ABSENCE LIMIT passed {left} ago"
+    away = words.span(at.absent_ms)
+    return f"{at.region} could serve again {back} · away {away} · {limit}"
 
 
 def waiting(one: Waiting) -> str:

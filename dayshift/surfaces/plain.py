@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import tzinfo
 from textwrap import wrap
 
+from dayshift.core.decision import Waiting
 from dayshift.surfaces import phrases, words
 from dayshift.surfaces.nouns import Level, RegionStory, ServiceStory, Story
 
@@ -52,8 +53,19 @@ def _line(wall_ms: int, mark: str, region: str, text: str, zone: tzinfo | None) 
     return f"{words.clock(wall_ms, zone)} {mark} {region:<8} {flat}"
 
 
+def _turned(previous: Story | None, story: Story) -> str:
+    """A pause, and its end."""
+    before = previous.status if previous else ""
+    if story.status == "paused" and before != "paused":
+        return f"PAUSED by {story.paused_by}"
+    return "goes on" if (before, story.status) == ("paused", "running") else ""
+
+
 def _changes(previous: Story | None, story: Story) -> Iterable[tuple[str, str, str]]:
     """Mark, region and text of what no record tells: waits, dials, output of steps."""
+    turned = _turned(previous, story)
+    if turned:
+        yield "!", "", turned
     before = {one.code for one in previous.waiting} if previous else set()
     for one in story.waiting:
         if one.code not in before | QUIET_CODES:
@@ -169,16 +181,21 @@ def _journey(region: RegionStory) -> list[str]:
         out += [f"  empty  {phrases.quiet(one)}" for one in journey.quiet]
     for one in journey.gate:
         out.append(f"  gate   {one.service}: {one.kind}, {phrases.gate(one)}")
-    for probe in region.probes:
-        have = f"{probe.streak} of {probe.wanted} good answers in a row"
-        said = f" ({probe.detail})" if probe.detail and not probe.streak else ""
-        out.append(f"  probe  {probe.probe}: {have}{said}")
+    out += [
+        f"  probe  {phrases.probe(one, journey.expect_version)}"
+        for one in region.probes
+    ]
     return out
+
+
+def _open(story: Story) -> list[Waiting]:
+    """The waits that the hold itself does not tell already."""
+    return [one for one in story.waiting if one.code != "HELD"]
 
 
 def _standing(story: Story) -> list[str]:
     """What holds beside the pass: waits, times, dials, duties, brackets."""
-    out = [f"waits for  {phrases.waiting(one)}" for one in story.waiting]
+    out = [f"waits for  {phrases.waiting(one)}" for one in _open(story)]
     if story.times.region and story.status not in ("closed", "idle"):
         out.append(f"times      {phrases.times(story)}")
     out += [
@@ -243,14 +260,14 @@ def explain_page(story: Story, zone: tzinfo | None = None) -> str:
         out += ["", phrases.UNWATCHED]
     elif not story.waiting:
         out += ["", "nothing is waited for: it acts"]
-    for one in story.waiting:
+    if story.hold is not None:
+        out += ["", f"held for {words.span(story.hold.for_ms)}: {story.hold.reason}"]
+    for one in _open(story):
         out += ["", f"waits for  {one.what}  [{one.code}]"]
         if one.until:
             out.append(f"  goes on when  {one.until}")
         if one.left_ms is not None:
             out.append(f"  at the latest in  {words.span(one.left_ms)}")
-    for gate in here.journey.gate if here and here.journey else ():
-        out += ["", f"evidence   {gate.service}: {gate.why}"]
     if story.times.region:
         out += ["", f"times      {phrases.times(story)}"]
     if story.exits:

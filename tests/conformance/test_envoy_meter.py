@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -135,7 +136,7 @@ def test_the_access_log_tells_who_still_comes(envoys: Envoys) -> None:
                 seen[key] = seen.get(key, 0) + one.requests
             if sum(seen.values()) >= 5:
                 break
-            time.sleep(0.05)
+            await asyncio.sleep(0.05)
         assert seen == {("127.0.0.1", "user"): 3, ("127.0.0.1", "probe"): 2}
 
     with_meter(rig, check)

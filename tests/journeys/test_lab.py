@@ -6,6 +6,7 @@ what k6 says must be what the Envoys, the applications and the database say.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,13 +17,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ruamel.yaml import YAML
 
+from dayshift.drivers.base import Context, Page
+from dayshift.drivers.brackets.exec import ExecBracket
+from dayshift.drivers.duties.exec import ExecDuty
+from dayshift.drivers.notify.exec import ExecNotify
 from dayshift.errors import Reason, Refused
 from dayshift.lab import by_hand, estate, processes, story, up, upgrade, users, view
 from dayshift.lab.ledger import now_ms
 from dayshift.model import records as r
 from dayshift.model.dial import split
 from dayshift.model.units import Instant
+from dayshift.runtime.clock import RealClock
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(180)]
 RPS = 300
@@ -52,6 +59,12 @@ def served(spec: estate.LabSpec, region: str) -> int:
         httpx.get(f"http://127.0.0.1:{port}/counts", trust_env=False).json()["served"]
         for port in spec.region(region).apps
     )
+
+
+def context(spec: estate.LabSpec) -> Context:
+    base = Path(spec.dir)
+    state = base / ".dayshift"
+    return Context("lab", base, state, RealClock(), lambda ref: ref, lambda text: text)
 
 
 def shares(fra: int) -> dict[str, int]:
@@ -142,30 +155,46 @@ def test_upgrade_is_done_once_checked_and_undone(lab: estate.LabSpec) -> None:
 
 
 def test_the_duty_moves_without_a_slot_lost_or_run_twice(lab: estate.LabSpec) -> None:
-    duty = str(lab.path("bin", "duty"))
-
-    def ask(verb: str, region: str) -> str:
-        done = subprocess.run(
-            [duty, verb],
-            env={**os.environ, "DAYSHIFT_REGION": region},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-        return done.stdout.strip()
-
+    files = YAML(typ="safe").load(lab.path("dayshift.yaml"))
+    options = files["duties"]["nightly"]["options"]
+    duty = ExecDuty("nightly", {**options, "regions": ["fra", "ber"]}, context(lab))
     began = now_ms()
     time.sleep(3)
-    assert (ask("holder", "fra"), ask("holder", "ber")) == ("fra", "")
-    ask("release", "fra")
+    assert asyncio.run(duty.holders()) == ("fra",)
+    asyncio.run(duty.release("fra"))
     time.sleep(2.5)
-    assert (ask("holder", "fra"), ask("holder", "ber")) == ("", "")
-    ask("take", "ber")
+    assert asyncio.run(duty.holders()) == ()
+    asyncio.run(duty.take("ber"))
+    assert asyncio.run(duty.holders()) == ("ber",)
     time.sleep(6)
     seen = view.ledger.job_count(lab.path("data", "shop.db"), began, now_ms())
     assert (seen.missing, seen.duplicate) == (0, 0) and seen.slots >= 3
     assert seen.by_region["ber"] > 0
+
+
+def test_the_silence_and_the_pager_speak_as_the_drivers_expect(tmp_path: Path) -> None:
+    spec = estate.build(tmp_path / "lab")
+    files = YAML(typ="safe").load(spec.path("dayshift.yaml"))
+    options = files["brackets"]["alert-silence"]["options"]
+    silence = ExecBracket("alert-silence", options, context(spec))
+    pager = ExecNotify("on-call", files["notify"][0]["options"], context(spec))
+
+    async def use() -> None:
+        assert not await silence.is_open()
+        await silence.enter("run", "fra")
+        await silence.enter("run", "fra")
+        assert await silence.is_open()
+        await silence.leave("run", "fra")
+        assert not await silence.is_open()
+        await pager.send(Page("held:1", "run", "held", "come and look"))
+        assert await pager.acknowledged("held:1") is None
+        argv = [str(spec.path("bin", "page")), "take", "held:1", "Ada Example"]
+        subprocess.run(argv, check=True, timeout=10)
+        assert await pager.acknowledged("held:1") == "Ada Example"
+        assert await pager.acknowledged("held") is None
+
+    asyncio.run(use())
+    assert "come and look" in spec.path("run", "pages.log").read_text()
 
 
 def test_down_ends_an_upgrade_in_its_middle_and_nothing_starts_after_it(

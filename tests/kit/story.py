@@ -59,7 +59,7 @@ THIN = Verdict(
 )
 BAD = Verdict(
     VerdictKind.FAIL,
-    "6 of 41 requests failed in fra (14.63 %), 0 % elsewhere; odds 1,412:1 that fra is "
+    "6 of 41 requests failed in fra (14.63 %), 0 % elsewhere; odds 1,413:1 that fra is "
     "worse; limit 100:1",
     rollback_mlog10=3150,
     rollback_need=2000,
@@ -73,7 +73,7 @@ BAD = Verdict(
 GATE_FAILED = Reason(
     "GATE-FAILED",
     f"shop in fra: {BAD.why}",
-    because="gate, rung 1 of 5 at 1.00 %",
+    because="gate, rung 1 of 4 at 1.00 %",
     so="all traffic left fra; it stays drained; no other region is touched",
     next="`dayshift abort` undoes the work and returns it; or mend it and "
     "`dayshift retry`",

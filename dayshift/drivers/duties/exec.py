@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from pydantic import Field
-
 from dayshift.drivers.base import Context, OptionsMap
 from dayshift.drivers.process import Argv, CommandOptions, ask, nonsense
+from dayshift.errors import DriverFault, Reason
 
 
 class ExecDuty:
@@ -24,7 +23,7 @@ class ExecDuty:
         holder: Argv
         release: Argv
         take: Argv
-        regions: tuple[str, ...] = Field(min_length=1)
+        regions: tuple[str, ...] = ()
 
     def __init__(
         self, name: str, options: Options | OptionsMap, context: Context
@@ -40,9 +39,19 @@ class ExecDuty:
 
         Raises:
             DriverRetry: a region did not answer in time.
-            DriverFault: a region answered neither yes nor no.
+            DriverFault: a region answered neither yes nor no, or none is known.
         """
         regions = self._options.regions
+        if not regions:
+            raise DriverFault(
+                Reason(
+                    "DUTY-NOWHERE",
+                    f"duty {self.name} names 0 regions (at least 1)",
+                    because="an empty list would read as `nobody holds it`",
+                    so="who holds it is unknown",
+                    next=f"name its regions in the estate: duties.{self.name}.regions",
+                )
+            )
         answers = await asyncio.gather(
             *(self._holds(region) for region in regions), return_exceptions=True
         )

@@ -155,7 +155,7 @@ class PrometheusMeter:
             for labels, (at_s, text) in samples:
                 yield labels, self._checked(labels, float(at_s), text)
         except (ValueError, KeyError, TypeError, AttributeError):
-            self._blind("the answer is not a query result", body[:80])
+            self._blind("the answer is not a query result", f"it said {body[:80]!r}")
 
     def _checked(self, labels: dict[str, str], at_s: float, text: str) -> float:
         value, part = float(text), labels.get(PART, "?")

@@ -15,8 +15,8 @@ class ExecNotify:
     """The page is JSON on standard input; its key is also DAYSHIFT_PAGE."""
 
     class Options(CommandOptions):
-        """`argv` ends with 0 once the page is on its way. `ack` answers 0 and the name of
-        who took it, or 1 (nobody yet); without it nobody can ever acknowledge."""
+        """`argv` ends with 0 once the page is on its way. `ack` answers 0 and the name
+        of who took it, or 1 (nobody yet); without it nobody can ever acknowledge."""
 
         argv: Argv
         ack: Argv | None = None

@@ -2,9 +2,9 @@
 
     Dayshift-Signature: t=SECONDS,v1=HEX
 
-HEX is HMAC-SHA256 over `SECONDS.BODY` with the shared secret; a GET signs an empty body.
-The receiver compares the time as well, so that an old page cannot be played back. Here:
-one request at a time, bounded. Not here: whom to call next, and when (`core`).
+HEX is HMAC-SHA256 over `SECONDS.BODY` with the shared secret; a GET signs an empty
+body. The receiver compares the time as well, so that an old page cannot be played back.
+Here: one request at a time, bounded. Not here: whom to call next, and when (`core`).
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class WebhookNotify:
 
     class Options(StrictOptions):
         """`secret` is a reference. `ack_url` may hold `{key}` and answers 200 with
-        `{"person": NAME}`, or 204 or 404 while nobody took the page. `ca_file` holds the
-        operator's own authorities; `proxy` is used only where it is named here."""
+        `{"person": NAME}`, or 204 or 404 while nobody took the page. `ca_file` holds
+        the operator's own authorities; only a `proxy` that is named here is used."""
 
         url: str = Field(pattern=r"^https?://[^\s@]+$")
         secret: str = Field(min_length=1)
@@ -109,12 +109,11 @@ class WebhookNotify:
         raise DriverRetry(self._reason(url, "did not answer", cause), RETRY_MS)
 
     async def _exchange(self, request: httpx.Request) -> tuple[int, bytes]:
-        options = self._options
-        context = ssl.create_default_context()
-        if options.ca_file:
-            context.load_verify_locations(self._context.base_dir / options.ca_file)
         async with httpx.AsyncClient(
-            verify=context, proxy=options.proxy, trust_env=False, timeout=None
+            verify=self._trusted() if request.url.scheme == "https" else False,
+            proxy=self._options.proxy,
+            trust_env=False,
+            timeout=None,
         ) as client:
             answer = await client.send(request, stream=True)
             body = bytearray()
@@ -124,6 +123,13 @@ class WebhookNotify:
                     break
             await answer.aclose()
             return answer.status_code, bytes(body)
+
+    def _trusted(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if self._options.ca_file:
+            own = self._context.base_dir / self._options.ca_file
+            context.load_verify_locations(own)
+        return context
 
     def _failed(self, url: str, status: int) -> Driver:
         if status in BUSY:

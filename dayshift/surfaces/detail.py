@@ -1,0 +1,131 @@
+"""What the present phase of a pass is about: stops, emptiness, work, probes, evidence."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from dayshift.model.records import Phase
+from dayshift.surfaces import bars, phrases, words
+from dayshift.surfaces.bars import Glyphs
+from dayshift.surfaces.nouns import GateStory, PassStory, RegionStory
+
+LABEL = 10
+SERVICES_MAX = 2
+"""So many services show their evidence; the ones in most doubt come first."""
+
+
+def detail(
+    region: RegionStory, journey: PassStory, width: int, glyphs: Glyphs
+) -> list[Text]:
+    """Some lines about the phase; none where the strip says it all."""
+    match Phase(journey.phase):
+        case Phase.PREFLIGHT | Phase.DRAINING:
+            return [_label("drain").append_text(bars.stops(journey.drain, glyphs))]
+        case Phase.HANDING_OVER | Phase.EMPTYING:
+            return _quiet(journey, width, glyphs)
+        case Phase.EMPTY | Phase.WORKING:
+            return _steps(journey)
+        case Phase.CATCHING_UP | Phase.WARMING | Phase.VALIDATING:
+            return _probes(region, journey, width, glyphs)
+        case Phase.RETURNING | Phase.SOAKING:
+            ramp = _label("ramp").append_text(bars.stops(journey.ramp, glyphs))
+            return [ramp, *_gates(journey, width, glyphs)]
+        case _:
+            return []
+
+
+def _label(text: str) -> Text:
+    return Text(f"   {text:<{LABEL}}", "dim")
+
+
+def _meter_width(width: int) -> int:
+    return max(10, min(40, width // 4))
+
+
+def _quiet(journey: PassStory, width: int, glyphs: Glyphs) -> list[Text]:
+    out = []
+    for number, one in enumerate(journey.quiet):
+        line = _label("" if number else "empty")
+        busy = bool(one.in_flight or one.fault)
+        have = 0 if busy else min(one.quiet_ms, one.wanted_ms)
+        style = "green" if have == one.wanted_ms else "cyan"
+        wide = _meter_width(width)
+        line.append_text(bars.bar(have, one.wanted_ms, wide, style, glyphs))
+        out.append(line.append(f"  {phrases.quiet(one)}", "yellow" if busy else ""))
+    return out
+
+
+STEP_STYLES = {
+    "waiting": "dim",
+    "running": "cyan",
+    "done": "green",
+    "failed": "bold red",
+    "undone": "yellow",
+}
+
+
+def _steps(journey: PassStory) -> list[Text]:
+    """Each step; of many, those from the last ended one on."""
+    ended = [n for n, one in enumerate(journey.steps) if one.status == "done"]
+    first = max(ended[-1] if ended else 0, 0)
+    out = []
+    for number, one in enumerate(journey.steps[first : first + 4]):
+        style = "bold yellow" if one.asks else STEP_STYLES[one.status]
+        out.append(_label("" if number else "work").append(phrases.step(one), style))
+    return out
+
+
+def _probes(
+    region: RegionStory, journey: PassStory, width: int, glyphs: Glyphs
+) -> list[Text]:
+    out = []
+    for number, one in enumerate(region.probes):
+        line = _label("" if number else "probes")
+        style = "green" if one.streak >= one.wanted else "cyan"
+        wide = _meter_width(width)
+        line.append_text(bars.bar(one.streak, one.wanted, wide, style, glyphs))
+        said = phrases.probe(one, journey.expect_version)
+        out.append(line.append(f"  {said}", "yellow" if one.failures else ""))
+    return out
+
+
+def _gates(journey: PassStory, width: int, glyphs: Glyphs) -> list[Text]:
+    """For each service a bar towards promotion and one towards rollback."""
+    worst = sorted(journey.gate, key=lambda g: (-_part(g, False), _part(g, True)))
+    out = []
+    for gate in worst[:SERVICES_MAX]:
+        out += _gate(gate, width, glyphs)
+    left = len(worst) - SERVICES_MAX
+    if left > 0:
+        out.append(_label("").append(f"and {left} more services", "dim"))
+    return out
+
+
+def _part(gate: GateStory, promote: bool) -> int:
+    """How much of the needed evidence there is, in thousandths."""
+    if promote:
+        have, need = gate.promote_mlog10, gate.promote_need
+    else:
+        have, need = gate.rollback_mlog10, gate.rollback_need
+    return max(0, min(1000, 1000 * have // need)) if need else 0
+
+
+def _gate(gate: GateStory, width: int, glyphs: Glyphs) -> list[Text]:
+    wide = _meter_width(width)
+    counted = (
+        f"{gate.service}: {words.many(gate.requests, 'request')}, "
+        f"{words.many(gate.errors, 'error')}, {gate.slow:,} slow"
+    )
+    sees = ""
+    if gate.smallest_bp:
+        sees = f"could see {words.short_share(gate.smallest_bp)} more bad answers"
+    out = []
+    for promote, name, style, have, need, said in (
+        (True, "promote", "green", gate.promote_odds, gate.promote_need, counted),
+        (False, "roll back", "red", gate.rollback_odds, gate.rollback_need, sees),
+    ):
+        line = _label(name)
+        line.append_text(bars.bar(_part(gate, promote), 1000, wide, style, glyphs))
+        odds = f"{have} of {words.odds(need)}" if need else have
+        out.append(line.append(f"  {odds:<18}").append(f"  {said}", "dim"))
+    return out
