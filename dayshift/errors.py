@@ -29,7 +29,7 @@ EXIT_REFUSED = 5
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """Why something was refused or failed, with the cause, the effect and the way out."""
+    """Why something was refused or failed: the cause, the effect and the way out."""
 
     code: str
     what: str

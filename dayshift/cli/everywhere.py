@@ -35,9 +35,7 @@ Dir = Annotated[
 ]
 Json = Annotated[
     bool,
-    typer.Option(
-        "--json", help="One JSON document on stdout.", rich_help_panel=PANEL
-    ),
+    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=PANEL),
 ]
 NoColor = Annotated[
     bool,

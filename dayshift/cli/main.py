@@ -53,9 +53,7 @@ class LazyCommand(TyperCommand):
     """Stands for a verb in the help; becomes the verb when it is typed."""
 
     def __init__(self, verb: Verb) -> None:
-        super().__init__(
-            verb.name, short_help=verb.summary, rich_help_panel=verb.panel
-        )
+        super().__init__(verb.name, short_help=verb.summary, rich_help_panel=verb.panel)
         self._verb = verb
 
     def make_context(self, info_name: Any, args: Any, **extra: Any) -> Any:
@@ -77,9 +75,9 @@ def load(verb: Verb) -> Any:
     found = getattr(module, verb.function)
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
-    settings = {"add_completion": False, "pretty_exceptions_enable": False}
-    one = typer.Typer(rich_markup_mode="rich", **settings)
-    one.command(verb.name)(_with_options(found))
+    one = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    help_names = {"help_option_names": ["--help", "-h"]}
+    one.command(verb.name, context_settings=help_names)(_with_options(found))
     return typer.main.get_command(one)
 
 
@@ -169,9 +167,7 @@ def _bug(error: Exception) -> Reason:
 
 def _crash_file(text: str) -> str:
     """Write the traceback beside the journal, or at least print it."""
-    folder = next(
-        (p / STATE_DIR for p in _places() if (p / STATE_DIR).is_dir()), None
-    )
+    folder = next((p / STATE_DIR for p in _places() if (p / STATE_DIR).is_dir()), None)
     if folder is not None:
         path = folder / f"crash-{os.getpid()}.log"
         try:

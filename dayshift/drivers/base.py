@@ -48,8 +48,8 @@ Millis = Annotated[int, BeforeValidator(_to_ms)]
 class Context(msgspec.Struct, frozen=True):
     """What a driver is given: never a global.
 
-    `base_dir` is where the estate file lies (relative paths start there); `state_dir` is
-    Dayshift's own; `secret` resolves a reference at use; `redact` cleans any text.
+    `base_dir` is where the estate file lies (relative paths start there); `state_dir`
+    is Dayshift's own; `secret` resolves a reference at use; `redact` cleans any text.
     """
 
     estate: str
@@ -234,7 +234,7 @@ def fresh_claim_reason(found: Claim | None, token: Token) -> str | None:
 
 
 def setting_reason(setting: Setting, token: Token) -> str | None:
-    """Why `setting` must not be written by this token: faulty, or feeding nobody proven."""
+    """Why this token must not write `setting`: faulty, or feeding nobody proven."""
     fault = setting.fault()
     if fault:
         return fault

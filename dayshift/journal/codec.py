@@ -71,8 +71,7 @@ def canonical(value: msgspec.Struct | dict[Any, Any]) -> bytes:
 def _suspect(data: bytes) -> bool:
     """Whether msgspec's sorted form may differ from RFC 8785, or hide a float: a
     number with a fraction or of 16 digits, `null` (what it makes of NaN), characters
-    beyond
-    the basic plane (it sorts keys by code point, RFC 8785 by UTF-16 unit)."""
+    beyond the basic plane (it sorts keys by code point, RFC 8785 by UTF-16 unit)."""
     return (
         b"null" in data
         or _SUSPECT_NUMBER.search(data) is not None

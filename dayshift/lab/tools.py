@@ -53,8 +53,10 @@ case "$1" in
 send) { date -u +%FT%TZ; cat; echo; } >>"$run/pages.log" ;;
 ack)
     [ -e "$run/taken" ] || exit 1
-    taken=$(grep -F -m 1 -- "${DAYSHIFT_PAGE:?} " "$run/taken") || exit 1
-    echo "${taken#"$DAYSHIFT_PAGE "}"
+    while read -r key name; do
+        if [ "$key" = "$DAYSHIFT_PAGE" ]; then echo "$name"; exit 0; fi
+    done <"$run/taken"
+    exit 1
     ;;
 take) echo "$2 $3" >>"$run/taken" ;;
 *) echo "usage: page send|ack|take KEY NAME" >&2; exit 2 ;;

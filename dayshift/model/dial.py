@@ -1,8 +1,8 @@
 """Dials: what moves traffic, what was asked of it, what it says it does.
 
-A **setting** is rows of shares. A *split* has one row under the key `*`; a *forward* has
-one row for each arrival region; a *switch* has one row under `*` whose values are 0 (off)
-or 10 000 (on) for each region and so need not sum.
+A **setting** is rows of shares. A *split* has one row under the key `*`; a *forward*
+has one row for each arrival region; a *switch* has one row under `*` whose values are 0
+(off) or 10 000 (on) for each region and so need not sum.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def split(row: Row) -> Setting:
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Who wrote a dial last: (estate, journal, epoch, seq); the fence of invariant 3."""
+    """Who wrote a dial last: (estate, journal, epoch, seq); the fence."""
 
     estate: str
     journal: str

@@ -1,4 +1,4 @@
-"""The estate as resolved: regions, services with their dials and meters, duties, policy.
+"""The estate as resolved: regions, services, dials, meters, duties, policy.
 
 The files that people write are read by `runtime.settings`; this is what they mean.
 Driver options stay an opaque mapping (JSON values): only the driver knows them.

@@ -1,7 +1,8 @@
 """What meters, probes and gates say: counts, never averages.
 
-Readings are cumulative since the source started; `since` subtracts two of them. A counter
-that went backwards is a restart of the source and gives None: no evidence, never zero.
+Readings are cumulative since the source started; `since` subtracts two of them. A
+counter that went backwards is a restarted source and gives None: no evidence, never
+zero.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def add(left: Counts, right: Counts) -> Counts:
 
 
 def quantile_us(counts: Counts, per_mille: int) -> int | None:
-    """Upper bound (microseconds) of the bucket that holds the quantile; None if empty."""
+    """Upper bound (microseconds) of the quantile's bucket; None if empty."""
     bounds = sorted(counts.buckets)
     total = counts.buckets[bounds[-1]] if bounds else 0
     if total <= 0:

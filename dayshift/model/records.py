@@ -60,9 +60,9 @@ class ActionKind(StrEnum):
 
 
 class Action(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the core asks of the shell. `key` is unique within the run and the same after
-    a crash, so that an unfinished action is recognised and observed, never repeated
-    blindly. `target` is a dial, bracket, duty, work step or notify channel."""
+    """What the core asks of the shell. `key` is unique within the run and the same
+    after a crash, so that an unfinished action is recognised and observed, never
+    repeated blindly. `target` is a dial, bracket, duty, work step or notify channel."""
 
     kind: ActionKind
     key: str

@@ -1,7 +1,7 @@
 """What a decision sees: the world at one instant, as integers.
 
-The shell's observer folds raw readings into this; `core.decide` reads nothing else. It is
-what the journal keeps as a decision's inputs.
+The shell's observer folds raw readings into this; `core.decide` reads nothing else. It
+is what the journal keeps as a decision's inputs.
 """
 
 from __future__ import annotations

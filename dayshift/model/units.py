@@ -19,8 +19,8 @@ Row = dict[str, int]
 class Instant(msgspec.Struct, frozen=True, order=False):
     """A moment as the shell saw it.
 
-    `wall_ms` is milliseconds since the Unix epoch (may jump); `mono_ms` only grows while
-    `boot_id` stays the same. Durations are taken from `mono_ms` of one boot.
+    `wall_ms` is milliseconds since the Unix epoch (may jump); `mono_ms` only grows
+    while `boot_id` stays the same. Durations are taken from `mono_ms` of one boot.
     """
 
     wall_ms: int

@@ -66,7 +66,7 @@ class Orchestrator:
         self.samples = Samples(SideFiles(journal.folder), self.run.run)
         self.frame: Frame | None = None
         self.leaving = False
-        """Set when the person in front wants to leave as soon as the run stands still."""
+        """Set when the person in front wants to leave once the run stands still."""
         self.watchers: set[asyncio.Queue[Frame]] = set()
         self._wake = asyncio.Event()
         self._answers: dict[str, asyncio.Future[r.Answered]] = {}

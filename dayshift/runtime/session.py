@@ -97,6 +97,16 @@ class Session:
         """Write down an approval; the run may not even exist yet."""
         self._append(r.Approved(digest, person, reason))
 
+    def note(self, verb: str, person: str, args: Mapping[str, str]) -> None:
+        """Write down a request that is always granted and moves nothing, granted."""
+        token = self.entropy.token()
+        assert self.state.run is not None
+        self._append(
+            r.Requested(verb, person, dict(args), token),
+            r.Answered(token, True),
+            run=self.state.run.run,
+        )
+
     def _append(self, *bodies: r.AnyBody, run: str = "") -> None:
         for record in self.journal.append(*bodies, run=run):
             self.state = fold(self.state, record)

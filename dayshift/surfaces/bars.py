@@ -49,7 +49,7 @@ def bar(part: int, whole: int, width: int, style: str, glyphs: Glyphs) -> Text:
     if part > 0 and not halves:
         halves = 1
     full, half = divmod(halves, 2)
-    out = Text(glyphs.full * full + glyphs.half * half, style)
+    out = Text.assemble((glyphs.full * full + glyphs.half * half, style))
     return out.append(glyphs.empty * (width - full - half), "dim")
 
 
@@ -90,10 +90,10 @@ def _named(at: int) -> Text:
 def _dotted(at: int, current: bool, glyphs: Glyphs) -> Text:
     last = len(STRIP) - 1
     if at == last:
-        return Text(glyphs.past * last, "green").append(" done", "bold green")
+        return Text.assemble((glyphs.past * last, "green"), (" done", "bold green"))
     if at == 0 and not current:
-        return Text(glyphs.ahead * last, "dim").append(" its turn comes", "dim")
-    out = Text(glyphs.past * at, "green")
+        return Text(f"{glyphs.ahead * last} its turn comes", "dim")
+    out = Text.assemble((glyphs.past * at, "green"))
     out.append(f"{' ' if at else ''}{glyphs.here} {STRIP[at].value} ", "bold cyan")
     return out.append(glyphs.ahead * (last - at), "dim").append(" done", "dim")
 

@@ -1,4 +1,4 @@
-"""What the present phase of a pass is about: stops, emptiness, work, probes, evidence."""
+"""What the present phase of a pass is about: stops, meters, work, probes, evidence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dayshift.surfaces import bars, phrases, words
 from dayshift.surfaces.bars import Glyphs
 from dayshift.surfaces.nouns import GateStory, PassStory, RegionStory
 
-LABEL = 10
+LABEL = 11
 SERVICES_MAX = 2
 """So many services show their evidence; the ones in most doubt come first."""
 
@@ -35,7 +35,7 @@ def detail(
 
 
 def _label(text: str) -> Text:
-    return Text(f"   {text:<{LABEL}}", "dim")
+    return Text.assemble((f"   {text:<{LABEL}}", "dim"))
 
 
 def _meter_width(width: int) -> int:
@@ -112,20 +112,13 @@ def _part(gate: GateStory, promote: bool) -> int:
 
 def _gate(gate: GateStory, width: int, glyphs: Glyphs) -> list[Text]:
     wide = _meter_width(width)
-    counted = (
-        f"{gate.service}: {words.many(gate.requests, 'request')}, "
-        f"{words.many(gate.errors, 'error')}, {gate.slow:,} slow"
-    )
-    sees = ""
-    if gate.smallest_bp:
-        sees = f"could see {words.short_share(gate.smallest_bp)} more bad answers"
     out = []
-    for promote, name, style, have, need, said in (
-        (True, "promote", "green", gate.promote_odds, gate.promote_need, counted),
-        (False, "roll back", "red", gate.rollback_odds, gate.rollback_need, sees),
+    for promote, name, style, have, need in (
+        (True, "promote", "green", gate.promote_odds, gate.promote_need),
+        (False, "roll back", "red", gate.rollback_odds, gate.rollback_need),
     ):
         line = _label(name)
         line.append_text(bars.bar(_part(gate, promote), 1000, wide, style, glyphs))
-        odds = f"{have} of {words.odds(need)}" if need else have
-        out.append(line.append(f"  {odds:<18}").append(f"  {said}", "dim"))
-    return out
+        odds = f"{have} of {words.odds(need)} needed" if need else have
+        out.append(line.append(f"  odds {odds}"))
+    return [*out, _label("seen").append(phrases.counted(gate))]

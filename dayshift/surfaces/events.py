@@ -67,7 +67,7 @@ PHASE_LINES: dict[Phase, tuple[Level, str]] = {
     Phase.DRAINING: (Level.INFO, "draining: users are sent elsewhere, step by step"),
     Phase.HANDING_OVER: (Level.INFO, "handing over its duties"),
     Phase.EMPTYING: (Level.INFO, "emptying: waiting until it is proven empty"),
-    Phase.EMPTY: (Level.GOOD, "empty"),
+    Phase.EMPTY: (Level.GOOD, "empty; the tripwire is armed"),
     Phase.WORKING: (Level.INFO, "the work begins"),
     Phase.CATCHING_UP: (Level.INFO, "catching up with the others"),
     Phase.WARMING: (Level.INFO, "warming: our own requests first"),

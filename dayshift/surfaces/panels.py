@@ -10,11 +10,10 @@ from datetime import tzinfo
 
 from rich.text import Text
 
-from dayshift.limits import FULL_BP
 from dayshift.surfaces import bars, phrases, words
 from dayshift.surfaces.bars import Glyphs
 from dayshift.surfaces.detail import detail
-from dayshift.surfaces.nouns import RegionStory, ServiceStory, Story
+from dayshift.surfaces.nouns import HoldStory, RegionStory, ServiceStory, Story
 
 STATUS_STYLES = {
     "running": "bold green",
@@ -23,29 +22,49 @@ STATUS_STYLES = {
     "closed": "bold",
     "idle": "dim",
 }
-FIGURES = 40
+FIGURES = 45
 """Columns right of a share bar: share, requests per second, errors, p99, version."""
 BAD_ERRORS_PPM = 10_000
-TIMELINE_MIN = 3
+MIDDLE = 9
+"""Lines that the middle keeps at least, so that the timeline below it stands still."""
+PLAIN = str.maketrans("·–…→µ", "--~>u")
 
 
 def frame(
     story: Story, width: int, height: int, glyphs: Glyphs, zone: tzinfo | None = None
 ) -> list[Text]:
     """Exactly `height` lines of at most `width` columns."""
-    top = _head(story, width, glyphs, zone)
-    top += _regions(story, width, max(3, height // 3), glyphs)
-    top += [Text(), *_strips(story, width, glyphs), Text()]
-    exits = _held(story, width) if story.hold else []
-    room = height - len(top) - TIMELINE_MIN - 1
-    middle = exits or _middle(story, width, glyphs)
-    lines = top + middle[: max(0, room)]
+    middle = _middle(story, width, glyphs)
+    if not story.hold:
+        keep = max(MIDDLE, min(12, height // 3))
+        middle = [*middle, *[Text()] * keep][:keep]
+    lines = [*_top(story, width, max(3, height // 3), glyphs, zone), *middle]
     lines += _timeline(story, width, height - len(lines), glyphs, zone)
     return [_fit(one, width, glyphs) for one in lines[:height]]
 
 
+def still(
+    story: Story, width: int, glyphs: Glyphs, zone: tzinfo | None = None
+) -> list[Text]:
+    """The picture that is left behind: as long as it needs, without the timeline."""
+    rows = 1 + sum(len(one.services) for one in story.regions)
+    lines = [*_top(story, width, rows, glyphs, zone), *_middle(story, width, glyphs)]
+    return [_fit(one, width, glyphs) for one in lines]
+
+
+def _top(
+    story: Story, width: int, rows: int, glyphs: Glyphs, zone: tzinfo | None
+) -> list[Text]:
+    """Who and when, at most `rows` lines of regions, and the passes."""
+    out = _head(story, width, glyphs, zone) + _regions(story, width, rows, glyphs)
+    return [*out, Text(), *_strips(story, width, glyphs), Text()]
+
+
 def _fit(line: Text, width: int, glyphs: Glyphs) -> Text:
-    """Cut a line that is too long, visibly."""
+    """Cut a line that is too long, visibly, and write it as the terminal can."""
+    if glyphs is bars.ASCII:
+        line = line.copy()
+        line.plain = line.plain.translate(PLAIN).encode("ascii", "replace").decode()
     if line.cell_len > width:
         line = line.copy()
         line.truncate(width - 1)
@@ -61,8 +80,8 @@ def _sides(left: Text, right: Text, width: int) -> Text:
 
 
 def _head(story: Story, width: int, glyphs: Glyphs, zone: tzinfo | None) -> list[Text]:
-    status = Text(f"{glyphs.past} ", STATUS_STYLES.get(story.status, ""))
-    status.append(phrases.status(story).upper())
+    said = f"{glyphs.past} {phrases.status(story).upper()}"
+    status = Text(said, STATUS_STYLES.get(story.status, ""))
     name = Text.assemble(" ", (story.estate, "bold"), "  ", status)
     clock = Text(f"{words.both(story.wall_ms, zone)} ", "dim")
     duty = Text(f"on duty {story.on_duty} " if story.on_duty else "", "dim")
@@ -82,13 +101,14 @@ def _regions(story: Story, width: int, most: int, glyphs: Glyphs) -> list[Text]:
     names = [f"{r.name} {s.service}" if many else r.name for r, s in rows]
     label = min(24, max(map(len, names)))
     wide = max(8, width - label - FIGURES - 5)
-    head = Text(f"   {'':<{label}} {'share of users':<{wide}}", "dim")
-    head.append(f"{'':>10}{'req/s':>8}{'errors':>9}{'p99':>8}  v", "dim")
+    title = f"share of users ({glyphs.mark} usual)"[:wide]
+    head = Text(f"   {'':<{label}} {title:<{wide}}", "dim")
+    head.append(f"{'':>10}{'req/s':>8}{'errors':>9}{'p99':>8}  version", "dim")
     out = [head]
     for (region, service), name in zip(rows, names, strict=True):
         lead = glyphs.here_region if region.name == story.region else " "
         style = "bold" if region.name == story.region else ""
-        line = Text(f" {lead} {name[:label]:<{label}} ", style)
+        line = Text.assemble((f" {lead} {name[:label]:<{label}} ", style))
         line.append_text(_bar(service, wide, glyphs))
         out.append(line.append_text(_figures(region, service)))
     if len(out) > most:
@@ -105,7 +125,7 @@ def _bar(service: ServiceStory, width: int, glyphs: Glyphs) -> Text:
 
 
 def _figures(region: RegionStory, service: ServiceStory) -> Text:
-    out = Text(f"{words.share(service.share_bp):>10}", "bold")
+    out = Text.assemble((f"{words.share(service.share_bp):>10}", "bold"))
     blind = phrases.blindness(service)
     if blind:
         return out.append(f"  {blind}", "yellow")
@@ -138,17 +158,18 @@ def _strips(story: Story, width: int, glyphs: Glyphs) -> list[Text]:
 
 def _middle(story: Story, width: int, glyphs: Glyphs) -> list[Text]:
     """What the present phase is about, what is wrong, and what is waited for."""
+    if story.hold is not None:
+        return _held(story, story.hold, width)
     out = _alarms(story)
     here = story.here
     if story.status == "closed":
         return [*out, *_ended(story, width)]
     if here is not None and here.journey is not None:
         out += detail(here, here.journey, width, glyphs)
-    for one in story.waiting[:3]:
-        out += _labelled("waits for", phrases.waiting(one), width, 2)
     if story.times.region:
-        over = story.times.absence_left_ms < FULL_BP and story.times.absent_ms
-        out += _labelled("times", phrases.times(story), width, 1, "red" if over else "")
+        out += _labelled("times", phrases.times(story), width, 1)
+    for one in story.waiting[:3]:
+        out += _labelled("waits for", phrases.waiting(one), width, 3)
     for exit_ in story.exits:
         out += _labelled(exit_.command, exit_.consequence, width, 2)
     return out
@@ -175,7 +196,7 @@ def _labelled(
     label: str, text: str, width: int, most: int, style: str = ""
 ) -> list[Text]:
     """A dim label and its text, folded into at most `most` lines."""
-    lead = f"   {label:<10}"
+    lead = f"   {label:<11}"
     if len(label) > 10:
         lead = f"   {label}  "
     folded = fold(text, max(20, width - len(lead) - 1), most)
@@ -200,23 +221,22 @@ def fold(text: str, width: int, most: int) -> list[str]:
     return out
 
 
-def _held(story: Story, width: int) -> list[Text]:
+def _held(story: Story, hold: HoldStory, width: int) -> list[Text]:
     """What happened, and the ways on with their consequences."""
-    hold = story.hold
-    assert hold is not None
-    title = Text(f"   {hold.reason.code}", "bold red")
+    title = Text.assemble((f"   {hold.reason.code}", "bold red"))
     title.append(f"  held for {words.span(hold.for_ms)}", "dim")
     out = [*_alarms(story), title]
     out += [Text(f"   {one}") for one in fold(hold.reason.what, width - 4, 3)]
     if hold.reason.so:
         out += [Text(f"   {one}") for one in fold(hold.reason.so, width - 4, 2)]
+    if story.times.region:
+        out.append(Text(f"   {phrases.times(story)}", "dim"))
+    out.append(Text())
     wide = max((len(one.command) for one in story.exits), default=0)
     for one in story.exits:
-        folded = fold(one.consequence, max(20, width - wide - 6), 2)
-        out.append(Text.assemble(f"   {one.command:<{wide}}  ", (folded[0], "dim")))
-        out += [Text(f"   {'':<{wide}}  {more}", "dim") for more in folded[1:]]
-    if story.times.region:
-        out += _labelled("times", phrases.times(story), width, 1)
+        folded = fold(one.consequence, max(20, width - wide - 6), 3)
+        out.append(Text.assemble((f"   {one.command:<{wide}}  ", "bold"), folded[0]))
+        out += [Text(f"   {'':<{wide}}  {more}") for more in folded[1:]]
     return out
 
 
@@ -226,11 +246,12 @@ def _timeline(
     """The newest lines that fit, under a rule; blank lines fill the rest."""
     if room < 2:
         return [Text()] * max(0, room)
+    label = max((len(one.name) for one in story.regions), default=0)
     out = [Text(glyphs.line * width, "dim")]
     for one in story.timeline[-(room - 1) :]:
-        line = Text(f" {words.clock(one.wall_ms, zone)} ", "dim")
+        line = Text.assemble((f" {words.clock(one.wall_ms, zone)} ", "dim"))
         style = bars.LEVEL_STYLES[one.level]
         mark = bars.LEVEL_MARKS[one.level]
         text = " ".join(one.text.split())
-        out.append(line.append(f"{mark} {one.region:<5} {text}", style))
+        out.append(line.append(f"{mark} {one.region:<{label}} {text}", style))
     return out + [Text()] * (room - len(out))

@@ -85,18 +85,19 @@ def blindness(service: ServiceStory) -> str:
 
 def gate(one: GateStory) -> str:
     """What the gate counted and how strong it is, in one line."""
-    counted = (
-        f"{words.many(one.requests, 'request')}, {words.many(one.errors, 'error')}, "
-        f"{one.slow:,} slow"
-    )
     promote = f"promote {_of(one.promote_odds, one.promote_need)}"
     rollback = f"rollback {_of(one.rollback_odds, one.rollback_need)}"
-    sees = (
-        f"; could see {words.short_share(one.smallest_bp)} more bad answers"
-        if one.smallest_bp
-        else ""
+    return f"{promote}, {rollback}; {counted(one)}"
+
+
+def counted(one: GateStory) -> str:
+    """What a verdict rests on, and the smallest regression that it could have seen."""
+    sees = words.short_share(one.smallest_bp)
+    return (
+        f"{one.service}: {words.many(one.requests, 'request')}, "
+        f"{words.many(one.errors, 'error')}, {one.slow:,} slow"
+        + (f"; would see {sees} worse" if one.smallest_bp else "")
     )
-    return f"{promote}, {rollback}; {counted}{sees}"
 
 
 def _of(have: str, need_mlog10: int) -> str:
@@ -150,14 +151,14 @@ def times(story: Story) -> str:
     at = story.times
     if not at.absent_ms:
         limit = words.span(story.absence_limit_ms)
-        return f"{at.region} has users · absence limit {limit}, not begun"
+        return f"{at.region}: has users · absence limit {limit}, not begun"
     back = "at once" if not at.return_ms else f"within {words.span(at.return_ms)}"
     left = words.span(abs(at.absence_left_ms))
     limit = f"absence limit in {left}"
     if at.absence_left_ms < 0:
         limit = f"ABSENCE LIMIT passed {left} ago"
     away = words.span(at.absent_ms)
-    return f"{at.region} could serve again {back} · away {away} · {limit}"
+    return f"{at.region}: back {back} · away {away} · {limit}"
 
 
 def waiting(one: Waiting) -> str:

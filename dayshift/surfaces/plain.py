@@ -180,7 +180,7 @@ def _journey(region: RegionStory) -> list[str]:
     if journey.phase in ("handing-over", "emptying"):
         out += [f"  empty  {phrases.quiet(one)}" for one in journey.quiet]
     for one in journey.gate:
-        out.append(f"  gate   {one.service}: {one.kind}, {phrases.gate(one)}")
+        out.append(f"  gate   {one.kind}, {phrases.gate(one)}")
     out += [
         f"  probe  {phrases.probe(one, journey.expect_version)}"
         for one in region.probes

@@ -31,10 +31,14 @@ class Screen:
     ) -> RenderResult:
         if self.story is None:
             return
-        glyphs = bars.ASCII if options.ascii_only else bars.UNICODE
         height = options.height or console.height
-        lines = panels.frame(self.story, options.max_width, height, glyphs, self.zone)
+        wide, glyphs = options.max_width, _glyphs(options)
+        lines = panels.frame(self.story, wide, height, glyphs, self.zone)
         yield Text("\n").join(lines)
+
+
+def _glyphs(options: ConsoleOptions) -> bars.Glyphs:
+    return bars.ASCII if options.ascii_only else bars.UNICODE
 
 
 class TerminalView:
@@ -76,8 +80,11 @@ class TerminalView:
             return
         self._live.stop()
         self._live = None
-        if self._screen.story is not None:
-            self.console.print(self._screen, height=self.console.height - 1)
+        story, wide = self._screen.story, self.console.width
+        if story is not None:
+            glyphs = _glyphs(self.console.options)
+            for line in panels.still(story, wide, glyphs, self.zone):
+                self.console.print(line)
 
 
 def restore(console: Console) -> None:

@@ -189,7 +189,7 @@ def test_the_silence_and_the_pager_speak_as_the_drivers_expect(tmp_path: Path) -
         await pager.send(Page("held:1", "run", "held", "come and look"))
         assert await pager.acknowledged("held:1") is None
         argv = [str(spec.path("bin", "page")), "take", "held:1", "Ada Example"]
-        subprocess.run(argv, check=True, timeout=10)
+        await asyncio.to_thread(subprocess.run, argv, check=True, timeout=10)
         assert await pager.acknowledged("held:1") == "Ada Example"
         assert await pager.acknowledged("held") is None
 

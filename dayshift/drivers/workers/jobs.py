@@ -22,6 +22,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from dayshift.drivers.process import plain
 from dayshift.drivers.workers.supervise import (
     BEGUN,
     EXIT,
@@ -137,7 +138,7 @@ class Job:
         return WorkStatus.RUNNING if is_alive(begun["command"]) else WorkStatus.LOST
 
     def last_line(self) -> str:
-        """The last line of the output that is not empty."""
+        """The last line of the output that shows anything."""
         try:
             with self.output.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -145,7 +146,7 @@ class Job:
                 tail = file.read(LAST_LINE_BYTES).decode(errors="replace")
         except FileNotFoundError:
             return ""
-        lines = (one for one in reversed(re.split(r"[\r\n]", tail)) if one.strip())
+        lines = (one for one in reversed(re.split(r"[\r\n]", tail)) if plain(one))
         return next(lines, "")
 
 

@@ -1,0 +1,98 @@
+"""A person's request: to the controller that runs, or by becoming the controller.
+
+Every verb that steers goes through `ask` first. Only where nobody listens may a verb
+take the writer's lock itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from dayshift.cli import say
+from dayshift.cli.confirming import confirm
+from dayshift.cli.everywhere import Cli
+from dayshift.cli.foreground import Foreground, Manner
+from dayshift.cli.telling import NOBODY, peek
+from dayshift.core.state import JournalState, RunState
+from dayshift.errors import EXIT_DONE, Reason, Refused
+from dayshift.runtime import control
+from dayshift.runtime.session import Session, Workspace
+
+
+def ask(cli: Cli, verb: str, args: Mapping[str, str]) -> bool:
+    """Ask the running controller; False if none runs.
+
+    Raises:
+        Refused: it said no, with its reason.
+    """
+    path = Workspace(cli.base).socket
+    try:
+        reply = asyncio.run(control.call(path, verb, args, cli.name))
+    except NOBODY:
+        return False
+    if not reply.accepted:
+        raise Refused(reply.reason or Reason("REFUSED", f"`{verb}` was refused"))
+    return True
+
+
+def granted(cli: Cli, verb: str, text: str) -> int:
+    """Say that a request was granted."""
+    if cli.as_json:
+        say.document({"accepted": True, "verb": verb, "by": cli.person, "text": text})
+    else:
+        say.out(text)
+    return EXIT_DONE
+
+
+def open_run(cli: Cli) -> tuple[JournalState, RunState]:
+    """The state and its open run, as the journal has them.
+
+    Raises:
+        Refused: no run is open.
+    """
+    state = peek(Workspace(cli.base))
+    run = state.open_run if state else None
+    if state is None or run is None:
+        raise Refused(
+            Reason(
+                "NO-RUN",
+                "no run is open here",
+                because=_last(state),
+                so="there is nothing to steer; nothing moved",
+                next="`dayshift run change.yaml` begins one",
+            )
+        )
+    return state, run
+
+
+def _last(state: JournalState | None) -> str:
+    if state is None or state.run is None:
+        return "no run was ever opened in this journal"
+    run = state.run
+    result = run.result.value if run.result else "closed"
+    return f"the last one, {run.run}, ended: {result}"
+
+
+def take_over(
+    cli: Cli,
+    verb: str,
+    args: Mapping[str, str],
+    question: str,
+    yes: bool,
+    manner: Manner,
+) -> int:
+    """Become the controller, ask first what was asked, and go on with the run."""
+    state, run = open_run(cli)
+    here = run.now_at
+    if not cli.as_json:
+        say.note(
+            f"No controller is running: nobody is watching run {run.run}, which is "
+            f"{run.status.value} in {here.phase.value} of {here.region}."
+        )
+    confirm(cli, f"{question} This terminal becomes its controller.", yes)
+    session = Session.open(Workspace(cli.base), state.estate)
+    try:
+        return Foreground(cli, session, manner).go((verb, cli.person, args))
+    finally:
+        session.close()

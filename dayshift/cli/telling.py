@@ -1,0 +1,113 @@
+"""The story as the command line can learn it: from a controller, or from the journal.
+
+Reads only. Whether anybody watches the run is part of what is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from dayshift.core.state import JournalState
+from dayshift.errors import Refused
+from dayshift.journal.reader import JournalReader, JournalView
+from dayshift.model.records import RunOpened
+from dayshift.runtime import control
+from dayshift.runtime.clock import RealClock
+from dayshift.runtime.frame import Frame
+from dayshift.runtime.session import Workspace, load
+from dayshift.surfaces.events import event_of
+from dayshift.surfaces.nouns import Event, Story
+from dayshift.surfaces.story import tell
+
+NOBODY = (ConnectionError, FileNotFoundError)
+"""What the control socket answers where no controller listens."""
+ANSWER_MS = 5_000
+TELL_MS = 200
+
+
+class Teller:
+    """Tells frame after frame; reads from the journal only what is new."""
+
+    def __init__(self, journal: JournalView) -> None:
+        self._journal = journal
+        self._seq = 0
+        self._events: list[Event] = []
+
+    def events(self, seq: int) -> list[Event]:
+        """The timeline of the last run, up to record `seq`."""
+        if seq > self._seq:
+            for record in self._journal.records(self._seq):
+                self._seq = record.seq
+                if isinstance(record.body, RunOpened):
+                    self._events.clear()
+                event = event_of(record)
+                if event is not None:
+                    self._events.append(event)
+        return self._events
+
+    def story(self, frame: Frame) -> Story:
+        """What one frame of a controller amounts to."""
+        state, sight = frame.state, frame.sight
+        events = self.events(state.seq)
+        return tell(state, sight, frame.decision, events, sight.at)
+
+
+def peek(workspace: Workspace) -> JournalState | None:
+    """What the journal amounts to, or None where there is none.
+
+    Raises:
+        JournalBroken: it cannot be read as it is.
+    """
+    with suppress(Refused), JournalReader.open(workspace.state_dir) as reader:
+        return load(reader)
+    return None
+
+
+async def now(workspace: Workspace) -> Story:
+    """The present story; from the journal where no controller runs."""
+    frame = await _frame(workspace)
+    if frame is not None:
+        with JournalReader.open(workspace.state_dir) as reader:
+            return Teller(reader).story(frame)
+    return unwatched(workspace)
+
+
+async def _frame(workspace: Workspace) -> Frame | None:
+    """The controller's present frame; None if there is none, or it is stuck."""
+    with suppress(TimeoutError, *NOBODY):
+        frames = control.frames(workspace.socket, once=True)
+        return await RealClock().within(ANSWER_MS, anext(frames, None))
+    return None
+
+
+def unwatched(workspace: Workspace) -> Story:
+    """Where things stand by the journal alone: nobody looks at the world."""
+    at = RealClock().now()
+    try:
+        reader = JournalReader.open(workspace.state_dir)
+    except Refused:
+        fresh = JournalState(estate=workspace.base.name)
+        return tell(fresh, None, None, (), at, watched=False)
+    with reader:
+        state = load(reader)
+        return tell(state, None, None, Teller(reader).events(state.seq), at, False)
+
+
+async def stories(workspace: Workspace) -> AsyncIterator[Story]:
+    """The controller's stories until it ends, at a pace that can be read.
+
+    Raises:
+        ConnectionError, FileNotFoundError: no controller runs here.
+    """
+    clock = RealClock()
+    frames = control.frames(workspace.socket)
+    first = await anext(frames, None)
+    if first is None:
+        raise ConnectionError("the controller ended before it told anything")
+    with JournalReader.open(workspace.state_dir) as reader:
+        teller = Teller(reader)
+        yield teller.story(first)
+        async for frame in frames:
+            yield teller.story(frame)
+            await clock.sleep(TELL_MS)

