@@ -8,7 +8,7 @@ from dayshift.errors import (
     EXIT_HELD,
     EXIT_REFUSED,
 )
-from dayshift.surfaces import plain
+from dayshift.surfaces import plain, words
 from dayshift.surfaces.nouns import Story
 
 NOBODY_RUNS = "no controller is running: nobody is watching"
@@ -32,14 +32,20 @@ def last_words(story: Story) -> str:
     if story.status == "closed":
         return _closed(story)
     if story.status == "held":
-        return f"{plain.held_page(story)}\n{NOBODY_NOW}\n  next     {go_on(story)}"
+        return f"{plain.held_page(story)}\n{_watching(story)}"
     what = {"paused": f"PAUSED by {story.paused_by}"}.get(story.status, "LEFT")
     where = "; ".join(f"{name} {text}" for name, text in _shares(story))
     return (
         f"{what}: run {story.run} is in {_phase(story)} of {story.region}"
-        f"\n  so       {NOBODY_NOW}; shares stay as they are: {where or 'unknown'}"
-        f"\n  next     {go_on(story)}"
+        f"\n  so       shares stay as they are: {where or 'unknown'}"
+        f"\n{_watching(story)}"
     )
+
+
+def _watching(story: Story) -> str:
+    if story.watched:
+        return "its controller goes on watching; `dayshift watch` follows it"
+    return f"{NOBODY_NOW}\n  next     {go_on(story)}"
 
 
 def _closed(story: Story) -> str:
@@ -61,9 +67,7 @@ def _shares(story: Story) -> list[tuple[str, str]]:
     return [
         (
             f"{one.name} {service.service}" if many else one.name,
-            "unknown"
-            if service.share_bp is None
-            else f"{service.share_bp / 100:.2f} %",
+            words.share(service.share_bp),
         )
         for one in story.regions
         for service in one.services

@@ -83,7 +83,7 @@ class Cli:
         raise SettingsInvalid((_no_estate(start, bool(above)),))
 
     def path(self, given: Path) -> Path:
-        """A file that was named on the command line: relative to `--dir`, or to here."""
+        """A file named on the command line: relative to `--dir`, or to here."""
         return (self.directory or Path.cwd()) / given
 
 

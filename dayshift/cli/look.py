@@ -74,19 +74,29 @@ def watch(
         return EXIT_DONE
 
 
-async def follow(cli: Cli, workspace: Workspace, as_lines: bool) -> int:
-    """Show every story; at the end say how it ended."""
+async def follow(
+    cli: Cli, workspace: Workspace, as_lines: bool, leave_when_held: bool = False
+) -> int:
+    """Show every story; at the end say how it ended.
+
+    Raises:
+        ConnectionError, FileNotFoundError: no controller runs here.
+    """
     view = view_of(as_lines)
+    last: Story | None = None
     try:
         async for story in telling.stories(workspace):
-            if cli.as_json:
+            if cli.as_json and not leave_when_held:
                 say.line(to_json(story))
-                continue
-            view.update(story)
-            view.start()
+            elif not cli.as_json:
+                view.update(story)
+                view.start()
+            if leave_when_held and story.status == "held":
+                last = story
+                break
     finally:
         view.stop()
-    return end(cli, telling.unwatched(workspace))
+    return end(cli, last or telling.unwatched(workspace))
 
 
 def end(cli: Cli, story: Story) -> int:

@@ -56,8 +56,10 @@ class LazyCommand(TyperCommand):
         super().__init__(verb.name, short_help=verb.summary, rich_help_panel=verb.panel)
         self._verb = verb
 
-    def make_context(self, info_name: Any, args: Any, **extra: Any) -> Any:
-        return load(self._verb).make_context(info_name, args, **extra)
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        return load(self._verb).make_context(info_name, args, parent, **extra)
 
 
 class VerbGroup(TyperGroup):

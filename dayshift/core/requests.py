@@ -11,6 +11,7 @@ from dayshift.core.state import Status
 from dayshift.core.transitions import OUT
 from dayshift.errors import Reason
 from dayshift.model.dial import Setting
+from dayshift.model.plan import Verb
 from dayshift.model.records import (
     Adopted,
     Answered,
@@ -142,7 +143,9 @@ def _return(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | No
     here = desk.here
     if request.args.get("region") != here.region:
         return _refused("NOT-THIS-REGION", f"{here.region} is the region in flight")
-    if here.phase not in (Phase.VALIDATING, Phase.RETURNING, Phase.SOAKING):
+    begins = desk.plan.verb is Verb.RETURN and here.phase is Phase.SERVING
+    coming = (Phase.VALIDATING, Phase.RETURNING, Phase.SOAKING)
+    if here.phase not in coming and not begins:
         return _refused(
             "NOT-READY",
             f"{here.region} is {here.phase.value}; `dayshift abort` goes "

@@ -117,11 +117,14 @@ def read_emergency(path: Path) -> EmergencyLog | None:
         EmergencyDamaged: fewer entries can be read than were acknowledged.
     """
     payload = read_slots(path)
-    data = path.read_bytes() if path.exists() else b""
-    if payload is None and data[_FRAMES_START:].startswith(_MAGIC):
+    begin = _begin(path)
+    if payload is None and begin.startswith(_MAGIC):
         raise EmergencyDamaged("both counts of its batches are unreadable")
     count = _read_count(payload)
-    frames = _frames(data, count.generation)
+    ours = begin.startswith(_MAGIC + count.generation.to_bytes(8, "big"))
+    if not ours and not count.batches:
+        return None
+    frames = _frames(path.read_bytes(), count.generation)
     if len(frames) < count.batches:
         raise EmergencyDamaged(f"{len(frames)} of {count.batches} batches are readable")
     rows = tuple(
@@ -136,6 +139,16 @@ def read_emergency(path: Path) -> EmergencyLog | None:
         return EmergencyLog(base, _linked(base, rows), rows)
     except (ValueError, DayshiftError) as error:
         raise EmergencyDamaged(str(error)) from None
+
+
+def _begin(path: Path) -> bytes:
+    """The header of the first frame: enough to see that there is no entry."""
+    try:
+        with path.open("rb") as file:
+            file.seek(_FRAMES_START)
+            return file.read(_FRAME.size)
+    except FileNotFoundError:
+        return b""
 
 
 def _linked(base: Head, rows: Sequence[Row]) -> tuple[Record, ...]:

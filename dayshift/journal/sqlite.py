@@ -156,7 +156,7 @@ class SqliteStore:
 
     def heads(self) -> Iterator[SignedHead]:
         for row in self._all("SELECT seq, note, signature FROM heads ORDER BY seq"):
-            yield SignedHead(*row)
+            yield SignedHead(row[0], _bytes(row[1]), _bytes(row[2]))
 
     def put_snapshot(self, snapshot: StoredSnapshot) -> None:
         seq, digest, data = snapshot
@@ -178,8 +178,8 @@ class SqliteStore:
     def snapshots(self) -> Iterator[StoredSnapshot]:
         sql = "SELECT seq, hash, sha256, data FROM snapshots ORDER BY seq DESC"
         for seq, digest, check, data in self._all(sql):
-            if hashlib.sha256(data).digest() == check:
-                yield StoredSnapshot(seq, digest.hex(), data)
+            if hashlib.sha256(_bytes(data)).digest() == check:
+                yield StoredSnapshot(seq, _bytes(digest).hex(), _bytes(data))
 
     def page_fault(self) -> str | None:
         """What SQLite finds wrong with its pages, or None."""

@@ -86,7 +86,7 @@ class WorkReport(msgspec.Struct, frozen=True):
 class PassReport(msgspec.Struct, frozen=True):
     """One region's pass.
 
-    `drain_ms`: from entering `draining` to the last zero read back. `empty_ms`: from the
+    `drain_ms`: from entering `draining` to zero read back. `empty_ms`: from the
     certificate to the first rung. `return_ms`: from entering `returning` (the attempt
     that succeeded) to the full share.
     """
@@ -188,8 +188,8 @@ def _zeros(records: Sequence[Record], region: str) -> tuple[ZeroReport, ...]:
 
 
 def _result(end: Record | None) -> str:
-    done = end is not None and isinstance(end.body, r.Outcome)
-    return end.body.result.value if done and end else ""  # type: ignore[union-attr]
+    body = end.body if end is not None else None
+    return body.result.value if isinstance(body, r.Outcome) else ""
 
 
 def outcomes(records: Iterable[Record]) -> dict[tuple[str, int], Record]:
@@ -290,7 +290,7 @@ def _judged(rung: RungReport, wall_ms: int, body: r.Judged) -> RungReport:
 
 
 def _drain_ms(records: Sequence[Record], region: str) -> int | None:
-    """From the first entry into `draining` to the last write before `handing-over`."""
+    """From the first entry into `draining` to the last stage of zero."""
     begun = [at for phase, at in _entered(records, region) if phase is Phase.DRAINING]
     drained, phase = None, Phase.SERVING
     for record in records:
@@ -313,9 +313,13 @@ def _empty_ms(records: Sequence[Record], region: str) -> int | None:
             certified = certified or record.at
         elif isinstance(body, r.Phased) and body.region == region:
             phase = body.new
-        elif isinstance(body, r.Staged) and body.region == region:
-            if certified and phase is Phase.RETURNING:
-                return elapsed_ms(certified, record.at)
+        elif (
+            isinstance(body, r.Staged)
+            and body.region == region
+            and phase is Phase.RETURNING
+            and certified
+        ):
+            return elapsed_ms(certified, record.at)
     return None
 
 

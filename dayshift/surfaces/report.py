@@ -18,8 +18,8 @@ from dayshift.model.estate import Policy
 from dayshift.model.plan import Capacity, Plan
 from dayshift.model.records import OutcomeKind, Record
 from dayshift.model.units import elapsed_ms
-from dayshift.surfaces.evidence import DecisionReport, tell_decisions
 from dayshift.surfaces.events import event_of
+from dayshift.surfaces.evidence import DecisionReport, tell_decisions
 from dayshift.surfaces.nouns import Event
 from dayshift.surfaces.passes import PassReport, tell_passes
 
@@ -305,7 +305,8 @@ def _overrides(
         for one in requests
         if one.verb == "accept" and one.granted
     ]
-    person, seen = "", set()
+    person = ""
+    seen: set[str] = set()
     for record in records:
         body = record.body
         if isinstance(body, r.RunOpened | r.Requested):

@@ -137,6 +137,16 @@ def test_the_time_limit_ends_the_whole_group(tmp_path: Path) -> None:
     eventually(lambda: not group_member_lives(child))
 
 
+def test_the_limit_reaches_those_whose_parent_gave_up_first(tmp_path: Path) -> None:
+    child = script(tmp_path, "child.sh", "trap '' TERM; echo $$ > child; sleep 30; :")
+    worker = a_worker(tmp_path, f"{child} & wait", stop_grace="300 ms")
+    order = an_order(limit_ms=500)
+    start(worker, order)
+    assert ended(worker, order).status is WorkStatus.FAILED
+    pid = int((tmp_path / "child").read_text())
+    eventually(lambda: not group_member_lives(pid), 1)
+
+
 def group_member_lives(pid: int) -> bool:
     try:
         return supervise.is_alive(supervise.identity(pid))

@@ -234,8 +234,10 @@ def test_one_witness_is_enough_to_miss_the_end(folder, witness):
     assert report.bad.seq == seq and says in report.bad.what
 
 
-def test_every_flipped_byte_of_every_record_is_found(folder):
+def test_every_flipped_byte_of_every_record_is_found(tmp_path):
     """In the file itself, below SQLite."""
+    folder = tmp_path / "journal"
+    written(folder, appends=3)
     path = folder / "journal.db"
     whole = path.read_bytes()
     flips = 0
@@ -248,7 +250,7 @@ def test_every_flipped_byte_of_every_record_is_found(folder):
             assert report.bad.seq == row.seq, (row.seq, at - start, report.bad)
             flip(path, at, bit=1 << (at % 8))
             flips += 1
-    assert flips > 2_000
+    assert flips > 1_000
     assert path.read_bytes() == whole
 
 

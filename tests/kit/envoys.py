@@ -24,8 +24,10 @@ from typing import Any
 TYPE = "type.googleapis.com/envoy."
 FILTERS = TYPE + "extensions.filters."
 ROUTES = "entry"
-ARGUMENTS = ("--disable-hot-restart", "--concurrency", "1", "-l", "warn")
-ARGUMENTS += ("--file-flush-interval-msec", "20")
+ARGUMENTS = (
+    *("--disable-hot-restart", "--concurrency", "1", "-l", "warn"),
+    *("--file-flush-interval-msec", "20"),
+)
 ENVOY = shutil.which("envoy") or str(Path(sys.executable).with_name("envoy"))
 
 

@@ -29,7 +29,8 @@ from dayshift.model.dial import (
     Token,
 )
 from dayshift.model.evidence import BEYOND_US, MeterReading, ProbeReading, Residue
-from tests.kit.world import Place, World
+from tests.kit.world import Place as Place
+from tests.kit.world import World as World
 
 BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 FOREVER_MS = 10**9

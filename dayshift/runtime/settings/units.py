@@ -21,7 +21,8 @@ def duration_ms(value: Any) -> int:
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found:
         raise ValueError(
-            f"`{_short(value)}` is not a duration: write a number and ms, s, min, h or d"
+            f"`{_short(value)}` is not a duration: write a number and ms, s, min, h "
+            "or d"
         )
     ms = int(Decimal(found[1]) * UNITS_MS[found[2]])
     if ms > DURATION_MS_MAX:

@@ -1,7 +1,7 @@
 """YAML 1.2 into plain data, with the line of every key and value.
 
-Nodes are walked, not constructed: no tag can make an object, aliases cannot explode, and
-a key given twice is an error instead of a silent loss.
+Nodes are walked, not constructed: no tag can make an object, aliases cannot explode,
+and a key given twice is an error instead of a silent loss.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Source:
 
 
 def read(path: Path) -> Source:
-    """Read one file.
+    """Read one file. Faults inside the mapping are noted, for `check` to raise later.
 
     Raises:
         SettingsInvalid: it is no readable, single YAML mapping.
@@ -89,6 +89,7 @@ def read(path: Path) -> Source:
             _syntax(source, 1, "is empty or not a mapping of keys")
         else:
             source.data = _Walk(source).mapping(node, (), 0)
+            return source
     source.check()
     return source
 
@@ -187,7 +188,7 @@ class _Walk:
         if tag not in {TAG + one for one in known} | {"", "!"}:
             self._foreign(node, path, "str")
             return None
-        if node.style or tag in (TAG + "str", TAG + "timestamp", "!"):
+        if getattr(node, "style", None) or tag in (TAG + "str", TAG + "timestamp", "!"):
             return text
         if tag == TAG + "null":
             return None
