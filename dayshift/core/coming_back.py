@@ -103,6 +103,7 @@ def returning(desk: Desk) -> None:
     if here.index >= 0 and _judge(desk, here.index):
         return
     if here.index == len(rungs) - 1:
+        _note_pass(desk, here.index)
         desk.phase(Phase.SOAKING)
         return
     target = len(rungs) - 1 if desk.run.hurry else here.index + 1
@@ -111,7 +112,10 @@ def returning(desk: Desk) -> None:
     if reason and not desk.waived(reason.code) and here.index < 0:
         _wait_or_hold(desk, reason)
         return
-    if desk.take(rungs[target], f"rung/{here.attempt}/{target}"):
+    key = f"rung/{here.attempt}/{target}"
+    if here.index >= 0 and not desk.was_asked(key):
+        _note_pass(desk, here.index)
+    if desk.take(rungs[target], key):
         desk.records.append(Staged(desk.region, target, rungs[target].share_bp))
 
 
@@ -138,11 +142,11 @@ def _judge(desk: Desk, rung: int) -> bool:
         desk.wait("GATE", f"{service.name}: {verdict.why}", "the gate passes")
         desk.wake_ms = min(desk.wake_ms, 200)
         return True
-    _note_pass(desk, rung)
     return False
 
 
 def _note_pass(desk: Desk, rung: int) -> None:
+    """Write down, once, on which evidence the rung was passed."""
     for service in desk.plan.estate.moving():
         verdict = desk.sight.place(service.name, desk.region).verdict
         if verdict is not None and service.shares[desk.region]:

@@ -132,6 +132,11 @@ class Desk:
                 return False
         return True
 
+    def was_asked(self, key: str) -> bool:
+        """True when a stage under `key` was begun."""
+        begun = f"{self.region}/{key}/"
+        return any(name.startswith(begun) for name in self.run.asked)
+
     def set_dial(
         self, dial: str, setting: Setting, key: str, revert_to_baseline: bool = False
     ) -> bool:

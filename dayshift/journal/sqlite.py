@@ -40,7 +40,6 @@ _FIRST = "INSERT INTO records VALUES (?, ?, ?)"
 _AFTER = (
     "INSERT INTO records SELECT ?, ?, ?"
     " WHERE (SELECT hash FROM records WHERE seq = ?) = ?"
-    " AND NOT EXISTS (SELECT 1 FROM records WHERE seq > ?)"
 )
 _COUNT_TABLES = (
     "SELECT count(*) FROM sqlite_schema"
@@ -113,7 +112,7 @@ class SqliteStore:
         if after == ORIGIN:
             self._db.execute(_FIRST, values)
             return
-        compared = (after.seq, bytes.fromhex(after.hash), after.seq)
+        compared = (after.seq, bytes.fromhex(after.hash))
         if self._db.execute(_AFTER, values + compared).rowcount != 1:
             raise JournalHeld(_moved(f"its head is not record {after.seq} any more"))
 

@@ -1,83 +1,34 @@
-"""Worker `command` on real processes: once only, whatever is killed, and never leaking.
-
-The options' refusals and worker `person` are tested in `test_person.py`.
-"""
+"""Worker `command` on real processes: what it promises when nobody dies."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-import os
-import signal
-import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dayshift.drivers.base import WorkOrder
 from dayshift.drivers.workers import supervise
 from dayshift.drivers.workers.command import CommandWorker
-from dayshift.drivers.workers.jobs import Job
 from dayshift.errors import DriverFault, DriverRetry, Refused
 from dayshift.model.estate import Interrupt
-from dayshift.model.sight import WorkSight, WorkStatus
+from dayshift.model.sight import WorkStatus
+from tests.conformance.working import (
+    RAN_ONCE,
+    a_worker,
+    an_order,
+    begun,
+    ended,
+    job_of,
+    poll,
+    start,
+    times_ran,
+)
 from tests.kit.driving import eventually, real_context, script
-
-RAN_ONCE = 'echo "$DAYSHIFT_STEP" >> ran; echo begun; sleep 0.4; echo ended'
-KEY = "0197-fra-upgrade-0"
-
-
-def an_order(**changes: Any) -> WorkOrder:
-    facts: dict[str, Any] = {
-        "key": KEY,
-        "run": "0197",
-        "region": "fra",
-        "change": "shop-2",
-        "step": "upgrade",
-        "limit_ms": 10_000,
-    }
-    return WorkOrder(**{**facts, **changes})
-
-
-def a_worker(place: Path, text: str, **options: Any) -> CommandWorker:
-    """A worker whose command is a shell script with this text."""
-    argv = [script(place, "step.sh", text)]
-    return CommandWorker("upgrade", {"argv": argv, **options}, real_context(place))
-
-
-def start(worker: CommandWorker, order: WorkOrder) -> None:
-    asyncio.run(worker.start(order))
-
-
-def poll(worker: CommandWorker, order: WorkOrder) -> WorkSight:
-    return asyncio.run(worker.poll(order))
-
-
-def ended(worker: CommandWorker, order: WorkOrder) -> WorkSight:
-    """Wait for the end of the step and return its last sight."""
-    eventually(lambda: poll(worker, order).status is not WorkStatus.RUNNING)
-    return poll(worker, order)
-
-
-def job_of(place: Path) -> Job:
-    return Job(place / "state", KEY)
-
-
-def begun(place: Path) -> dict[str, Any]:
-    found = job_of(place).begun()
-    assert found is not None
-    return found
-
-
-def times_ran(place: Path) -> int:
-    ran = place / "ran"
-    return len(ran.read_text().splitlines()) if ran.exists() else 0
 
 
 def test_a_step_runs_with_its_facts_and_its_output_streams(tmp_path: Path) -> None:
@@ -192,175 +143,6 @@ def test_another_key_is_another_job(tmp_path: Path) -> None:
         start(worker, an_order(key=key))
         ended(worker, an_order(key=key))
     assert times_ran(tmp_path) == len(keys)
-
-
-STARTER = """
-    import asyncio, os, signal, sys
-    from pathlib import Path
-    from dayshift.drivers.base import WorkOrder
-    from dayshift.drivers.workers import command, supervise
-    from tests.conformance.test_workers import a_worker, an_order, RAN_ONCE
-
-    def die(point):
-        if point == sys.argv[2]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    command.reached = supervise.reached = die
-    worker = a_worker(Path(sys.argv[1]), RAN_ONCE)
-    asyncio.run(worker.start(an_order()))
-    print("started", flush=True)
-    signal.pause()
-"""
-
-
-def controller(place: Path, point: str) -> subprocess.Popen[str]:
-    """A controller in a process of its own, which dies at `point`."""
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(STARTER), str(place), point],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        start_new_session=True,
-    )
-
-
-def test_the_step_survives_the_controller_and_is_attached_to(tmp_path: Path) -> None:
-    process = controller(tmp_path, "nowhere")
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    worker = a_worker(tmp_path, RAN_ONCE)
-    assert poll(worker, an_order()).status is WorkStatus.RUNNING
-    start(worker, an_order())
-    last = ended(worker, an_order())
-    assert (last.status, last.progress) == (WorkStatus.DONE, "ended")
-    assert times_ran(tmp_path) == 1
-
-
-@pytest.mark.parametrize("point", ["order-written", "ordered", "launched"])
-def test_kill_of_the_controller_at_each_point(tmp_path: Path, point: str) -> None:
-    process = controller(tmp_path, point)
-    assert process.wait(timeout=20) == -signal.SIGKILL
-    worker = a_worker(tmp_path, RAN_ONCE)
-    start(worker, an_order())
-    assert ended(worker, an_order()).status is WorkStatus.DONE
-    assert times_ran(tmp_path) == 1
-
-
-MORTAL = """
-    import os, signal, sys
-    from dayshift.drivers.workers import supervise
-
-    def die(point):
-        if point == sys.argv[1]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    supervise.reached = die
-    sys.exit(supervise.main(sys.argv[1:]))
-"""
-
-
-def mortal(place: Path, worker: CommandWorker, point: str) -> None:
-    """Give `worker` a supervisor that is killed at `point`."""
-    path = place / "mortal.py"
-    path.write_text(textwrap.dedent(MORTAL), encoding="utf-8")
-    worker.supervisor = (sys.executable, str(path), point)
-
-
-@pytest.mark.parametrize("point", ["given", "locked", "forked", "begun-written"])
-def test_kill_of_the_supervisor_before_it_began(tmp_path: Path, point: str) -> None:
-    """Nothing ran, and the step may be started again."""
-    worker = a_worker(tmp_path, RAN_ONCE)
-    mortal(tmp_path, worker, point)
-    with pytest.raises(DriverRetry, match="WORK-NOT-STARTED"):
-        start(worker, an_order())
-    eventually(lambda: poll(worker, an_order()).status is WorkStatus.ABSENT)
-    assert times_ran(tmp_path) == 0
-    again = a_worker(tmp_path, RAN_ONCE)
-    start(again, an_order())
-    assert ended(again, an_order()).status is WorkStatus.DONE
-    assert times_ran(tmp_path) == 1
-
-
-@pytest.mark.parametrize(
-    ("point", "ran"), [("begun", 0), ("gone", 1), ("ended", 1), ("exit-written", 1)]
-)
-def test_kill_of_the_supervisor_once_it_began(
-    tmp_path: Path, point: str, ran: int
-) -> None:
-    """What the command did is unknown: it is lost, and never started again."""
-    worker = a_worker(tmp_path, RAN_ONCE)
-    mortal(tmp_path, worker, point)
-    try:
-        start(worker, an_order())
-    except DriverRetry:
-        assert point in ("begun", "gone")
-    assert ended(worker, an_order()).status is WorkStatus.LOST
-    again = a_worker(tmp_path, RAN_ONCE)
-    start(again, an_order())
-    assert ended(again, an_order()).status is WorkStatus.LOST
-    assert times_ran(tmp_path) == ran
-
-
-def test_a_command_without_its_supervisor_counts_as_running(tmp_path: Path) -> None:
-    worker = a_worker(tmp_path, "echo up; exec sleep 30", stop_grace="100 ms")
-    start(worker, an_order())
-    os.kill(begun(tmp_path)["supervisor"]["pid"], signal.SIGKILL)
-    eventually(lambda: not job_of(tmp_path).is_held())
-    sight = poll(worker, an_order())
-    assert sight.status is WorkStatus.RUNNING
-    assert f"process {begun(tmp_path)['command']['pid']}" in sight.detail
-    asyncio.run(worker.stop(an_order(interrupt=Interrupt.SIGNAL)))
-    sight = poll(worker, an_order())
-    assert sight.status is WorkStatus.LOST
-    assert "supervisor was killed" in sight.detail
-
-
-def lost_with(place: Path, change: Callable[[dict[str, Any]], None]) -> WorkSight:
-    """Begin a step, lose it, rewrite its `begun`, and look."""
-    worker = a_worker(place, "exec sleep 30")
-    start(worker, an_order())
-    facts = begun(place)
-    os.kill(facts["supervisor"]["pid"], signal.SIGKILL)
-    os.kill(facts["command"]["pid"], signal.SIGKILL)
-    eventually(lambda: poll(worker, an_order()).status is WorkStatus.LOST)
-    change(facts)
-    job_of(place).write(supervise.BEGUN, facts)
-    return poll(worker, an_order())
-
-
-def test_a_pid_given_to_another_process_is_not_the_command(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "30"]) as stranger:
-        sight = lost_with(
-            tmp_path, lambda facts: facts["command"].update(pid=stranger.pid)
-        )
-        assert sight.status is WorkStatus.LOST
-        stop = an_order(interrupt=Interrupt.SIGNAL)
-        asyncio.run(a_worker(tmp_path, "exec sleep 30").stop(stop))
-        assert stranger.poll() is None, "a stranger was signalled"
-        stranger.kill()
-
-
-def test_a_zombie_is_not_a_running_command(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "30"]) as zombie:
-        name = supervise.identity(zombie.pid)
-        assert supervise.is_alive(name)
-        zombie.kill()
-        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-        sight = lost_with(tmp_path, lambda facts: facts.update(command=name))
-        assert sight.status is WorkStatus.LOST
-
-
-def test_nothing_of_another_boot_lives(tmp_path: Path) -> None:
-    def reboot(facts: dict[str, Any]) -> None:
-        facts["supervisor"]["boot"] = "another"
-        facts["command"] = {**supervise.identity(os.getpid()), "boot": "another"}
-
-    sight = lost_with(tmp_path, reboot)
-    assert sight.status is WorkStatus.LOST
-    assert "machine was restarted" in sight.detail
 
 
 @pytest.mark.parametrize("kind", [Interrupt.BETWEEN, Interrupt.NEVER])
