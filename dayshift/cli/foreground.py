@@ -115,7 +115,7 @@ class Foreground:
         sight = self._frame.sight if self._frame else None
         events = self._teller.events(state.seq)
         now = self._session.clock.now()
-        story = tell(state, sight, None, events, now, watched=False)
+        story = tell(state, sight, None, events, now, watched=state.open_run is None)
         if not self._silent and not self._view.console.is_terminal:
             self._update(story)
         return story

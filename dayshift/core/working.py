@@ -51,11 +51,24 @@ def _worked(region: str, step: str, seen: WorkSight) -> Worked:
 
 def _wait_for(desk: Desk, step: WorkStep, seen: WorkSight | None) -> None:
     desk.wake_ms = min(desk.wake_ms, 200)
+    if seen is not None and seen.reminders:
+        _remind(desk, step, seen)
     if seen is not None and seen.waiting_for:
         desk.wait("PERSON", seen.waiting_for, f"`dayshift confirm {step.name}`")
         return
     detail = f": {seen.progress}" if seen and seen.progress else ""
     desk.wait("WORK", f"step {step.name} in {desk.region}{detail}", "it ends")
+
+
+def _remind(desk: Desk, step: WorkStep, seen: WorkSight) -> None:
+    """A person has not given their word yet: tell the first channel, once a time."""
+    for channel in desk.plan.estate.notify[:1]:
+        key = f"remind/{seen.key}/{seen.reminders}"
+        if key not in desk.run.asked:
+            text = f"step {step.name} in {desk.region} waits: {seen.waiting_for}"
+            desk.actions.append(
+                Action(ActionKind.NOTIFY, key, channel.name, desk.region, text=text)
+            )
 
 
 def _absence_reason(desk: Desk, step: WorkStep) -> bool:

@@ -98,6 +98,7 @@ class Orchestrator:
             change=self.state.plan.change.name,
             step=step,
             limit_ms=found.limit_ms,
+            interrupt=found.interrupt,
         )
 
     async def go(

@@ -1,29 +1,47 @@
 """YAML 1.2 into plain data, with the line of every key and value.
 
-Nodes are walked, not constructed: no tag can make an object, aliases cannot explode,
-and a key given twice is an error instead of a silent loss.
+Built from the parser's events, not by its constructor: no tag can make an object,
+aliases cannot explode, nesting is bounded before it costs anything, and a key given
+twice is an error instead of a silent loss. Nothing here knows what the keys mean.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml import events as ev
+from ruamel.yaml.error import MarkedYAMLError
 
 from dayshift.errors import Reason, SettingsInvalid
 from dayshift.limits import FILE_BYTES_MAX
 
 Path_ = tuple[str | int, ...]
-NODES_MAX = 100_000
-DEPTH_MAX = 32
-TAG = "tag:yaml.org,2002:"
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+VALUES_MAX = 50_000
+DEPTH_MAX = 24
+REASONS_MAX = 100
+INTEGER_DIGITS_MAX = 15
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd"
+    "\U00010000-\U0010ffff]|\r(?!\n)"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass
@@ -33,7 +51,7 @@ class Source:
     name: str
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Path_, int] = field(default_factory=dict)
-    reasons: list[Reason] = field(default_factory=list)
+    faults: list[tuple[int, Reason]] = field(default_factory=list)
 
     def line(self, path: Path_) -> int:
         """The line of `path`, or of the nearest part above it that exists."""
@@ -45,27 +63,54 @@ class Source:
         """`dayshift.yaml:41`."""
         return f"{self.name}:{self.line(path)}"
 
-    def fault(self, code: str, path: Path_, what: str, next_step: str) -> None:
+    def fault(
+        self, code: str, path: Path_, what: str, next_step: str, because: str = ""
+    ) -> None:
         """Note one error of the file."""
         dotted = ".".join(str(part) for part in path) or "the file"
-        self.reasons.append(
-            Reason(
-                code,
-                f"{self.where(path)}: {dotted}: {what}",
-                because=f"{self.where(path)}",
-                so="nothing was read further; nothing moved",
-                next=next_step,
-            )
+        told = f"{short(dotted, 120)} {what}"
+        self.note(self.line(path), code, told, next_step, because)
+
+    def note(
+        self, line: int, code: str, what: str, next_step: str, because: str = ""
+    ) -> None:
+        """Note one error at a line; the same one is noted once."""
+        reason = Reason(
+            code,
+            f"{self.name}:{line}: {what}",
+            because=because or "files are read strictly, so that nothing is guessed",
+            so="nothing was loaded and nothing moved",
+            next=next_step,
         )
+        if (line, reason) not in self.faults:
+            self.faults.append((line, reason))
 
     def check(self) -> None:
-        """Raise everything that was noted.
+        """Raise everything that was noted, from the top of the file to its end.
 
         Raises:
             SettingsInvalid: there was something.
         """
-        if self.reasons:
-            raise SettingsInvalid(tuple(self.reasons))
+        if not self.faults:
+            return
+        reasons = [reason for _, reason in sorted(self.faults, key=lambda one: one[0])]
+        more = len(reasons) - REASONS_MAX
+        if more > 0:
+            line = sorted(line for line, _ in self.faults)[REASONS_MAX]
+            text = f"{self.name}:{line}: and {more} more like these, from here on"
+            rest = Reason("MORE", text, next="mend the ones above, then try again")
+            reasons = [*reasons[:REASONS_MAX], rest]
+        raise SettingsInvalid(tuple(reasons))
+
+
+def short(text: str, limit: int = 40) -> str:
+    """A text as it may stand in a message: on one line, not too long."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+class _Stop(Exception):
+    """The file cannot be read any further; why is noted on the source."""
 
 
 def read(path: Path) -> Source:
@@ -75,125 +120,218 @@ def read(path: Path) -> Source:
         SettingsInvalid: it is no readable, single YAML mapping.
     """
     source = Source(path.name)
-    text = _text(path, source)
-    source.check()
+    builder = _Builder(source)
+    text = ""
     try:
-        node = YAML(typ="rt", pure=True).compose(text)
+        text = _text(path, source)
+        root = builder.build(text)
+        if not isinstance(root.value, dict):
+            what = "is empty" if root.value is None else "is no mapping of keys"
+            code = "FILE-EMPTY" if root.value is None else "YAML-INVALID"
+            way_out = "start from what `dayshift init` writes"
+            source.note(root.line, code, f"the file {what}", way_out)
+            raise _Stop
+        source.data = builder.plain(root, ())
+        return source
+    except _Stop:
+        source.check()
     except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        _syntax(source, line, str(error.problem or error.context or "is not YAML"))
-    except (YAMLError, ValueError, RecursionError) as error:
-        _syntax(source, 1, str(error).splitlines()[0] if str(error) else "is not YAML")
-    else:
-        if not isinstance(node, MappingNode):
-            _syntax(source, 1, "is empty or not a mapping of keys")
-        else:
-            source.data = _Walk(source).mapping(node, (), 0)
-            return source
+        mark = error.problem_mark or error.context_mark
+        at = mark.line + 1 if mark else 1
+        _syntax(source, text, at, error.problem or error.context or "")
+    except Exception as error:  # whatever a foreign parser throws at odd input
+        told = str(error).splitlines() or [type(error).__name__]
+        _syntax(source, text, builder.line, told[0])
+    raise AssertionError("a fault without a reason")
+
+
+def _syntax(source: Source, text: str, line: int, problem: str) -> None:
+    """Raise a fault of the parser, in words that help."""
+    last = max(1, text.count("\n") + (not text.endswith("\n")))
+    way_out = "mend this line, or the one before it"
+    if "\\t" in problem or "\t" in problem:
+        way_out = "indent with spaces, never with tabs"
+    elif "mapping values are not allowed" in problem:
+        way_out = "check the indentation, or put a text that holds `: ` in quotes"
+    what = f"this is not YAML 1.2: {short(problem, 120)}"
+    source.note(min(line, last), "YAML-INVALID", what, way_out)
     source.check()
-    return source
 
 
 def _text(path: Path, source: Source) -> str:
+    """The text of a file: bounded, UTF-8, without control characters."""
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        _syntax(source, 1, f"cannot be read: {error.strerror or error}")
-        return ""
+        with path.open("rb") as stream:
+            raw = stream.read(FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        source.note(1, "FILE-UNREADABLE", what, "check its name, place and rights")
+        raise _Stop from None
     if len(raw) > FILE_BYTES_MAX:
-        _syntax(source, 1, f"has {len(raw)} bytes (limit {FILE_BYTES_MAX})")
-        return ""
+        what = f"the file has more than {FILE_BYTES_MAX} bytes"
+        source.note(1, "FILE-TOO-LARGE", what, "split the estate in two")
+        raise _Stop
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        _syntax(source, line, "is not UTF-8 text")
-        return ""
-    if "\0" in text:
-        _syntax(source, text[: text.index("\0")].count("\n") + 1, "has a NUL byte")
+        # The decoder counts from behind a byte order mark.
+        start = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
+        line = raw.count(b"\n", 0, start) + 1
+        what = f"byte {raw[start]:#04x} is not UTF-8"
+        source.note(line, "FILE-ENCODING", what, "save the file as UTF-8")
+        raise _Stop from None
+    found = _UNPRINTABLE.search(text)
+    if found:
+        line = text.count("\n", 0, found.start()) + 1
+        what = f"holds the control character U+{ord(found[0]):04X}"
+        source.note(line, "FILE-ENCODING", what, "remove it")
+        raise _Stop
     return text
 
 
-def _syntax(source: Source, line: int, what: str) -> None:
-    source.lines[()] = line
-    source.fault("YAML-INVALID", (), what, f"mend {source.name} at line {line}")
+class _Node:
+    """A value with its line; containers hold nodes, so that an alias costs nothing."""
+
+    __slots__ = ("closed", "line", "value")
+
+    def __init__(self, value: Any, line: int, closed: bool = True) -> None:
+        self.value = value
+        self.line = line
+        self.closed = closed
 
 
-class _Walk:
-    """Turns nodes into data, within bounds."""
+class _Builder:
+    """Turns the events of one document into nodes, and nodes into plain data."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.seen = 0
+        self.line = 1
+        self._anchors: dict[str, _Node] = {}
+        self._depth = 0
+        self._values = 0
 
-    def value(self, node: Node, path: Path_, depth: int) -> Any:
-        self.seen += 1
-        self.source.lines.setdefault(path, node.start_mark.line + 1)
-        if self.seen > NODES_MAX or depth > DEPTH_MAX:
-            if self.seen != NODES_MAX + 2:
-                self.source.fault("YAML-INVALID", path, "is too large", "make it less")
-                self.seen = NODES_MAX + 1
-            return None
-        if isinstance(node, MappingNode):
-            return self.mapping(node, path, depth)
-        if isinstance(node, SequenceNode):
-            if self._foreign(node, path, "seq"):
-                return None
-            return [
-                self.value(one, (*path, number), depth + 1)
-                for number, one in enumerate(node.value)
-                if self.seen <= NODES_MAX
-            ]
-        return self._scalar(node, path)
+    def build(self, text: str) -> _Node:
+        """The root of the only document; an empty file has the value None."""
+        root: _Node | None = None
+        events = self._events(text)
+        for event in events:
+            if isinstance(event, ev.DocumentStartEvent):
+                if root is not None:
+                    what = "a second document starts here"
+                    self._stop("YAML-INVALID", what, "keep one document in a file")
+                if event.version not in (None, (1, 2)) or event.tags:
+                    what = "the file asks for another YAML than 1.2"
+                    self._stop("YAML-INVALID", what, "remove the line with %")
+                root = self._node(next(events), events)
+        return root or _Node(None, 1)
 
-    def mapping(self, node: MappingNode, path: Path_, depth: int) -> dict[str, Any]:
-        self.source.lines.setdefault(path, node.start_mark.line + 1)
-        if self._foreign(node, path, "map"):
-            return {}
-        out: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            if self.seen > NODES_MAX:
-                break
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, ScalarNode) or not key_node.value:
-                self.source.lines.setdefault((*path, "?"), line)
-                self.source.fault(
-                    "KEY-INVALID", (*path, "?"), "is not a plain key", "name it"
-                )
-                continue
-            key = str(key_node.value)
-            if key in out:
-                self.source.lines[(*path, key)] = line
-                self.source.fault(
-                    "KEY-TWICE",
-                    (*path, key),
-                    f"stands here a second time ({path[-1] if path else 'the file'} "
-                    "may name it once)",
-                    "keep one of the two",
-                )
-                continue
-            self.source.lines[(*path, key)] = line
-            out[key] = self.value(value_node, (*path, key), depth + 1)
-        return out
+    def _events(self, text: str) -> Iterator[Any]:
+        for event in YAML(typ="rt", pure=True).parse(io.StringIO(text)):
+            self.line = event.start_mark.line + 1
+            yield event
 
-    def _foreign(self, node: Node, path: Path_, kind: str) -> bool:
-        if str(node.tag or TAG + kind) in (TAG + kind, "!"):
-            return False
-        self.source.fault("YAML-INVALID", path, f"has the tag {node.tag}", "remove it")
-        return True
+    def _stop(self, code: str, what: str, next_step: str) -> NoReturn:
+        self.source.note(self.line, code, what, next_step)
+        raise _Stop
 
-    def _scalar(self, node: Node, path: Path_) -> Any:
-        tag, text = str(node.tag or ""), str(node.value)
-        known = ("str", "int", "float", "bool", "null", "timestamp")
-        if tag not in {TAG + one for one in known} | {"", "!"}:
-            self._foreign(node, path, "str")
-            return None
-        if getattr(node, "style", None) or tag in (TAG + "str", TAG + "timestamp", "!"):
+    def _node(self, event: Any, events: Iterator[Any]) -> _Node:
+        if isinstance(event, ev.AliasEvent):
+            return self._alias(event.anchor)
+        if getattr(event, "tag", None):
+            what = f"has the tag {short(str(event.tag))}"
+            self.source.note(self.line, "YAML-TAG", what, "remove it; quote texts")
+        node = _Node(None, self.line, closed=False)
+        if event.anchor:
+            self._anchors[event.anchor] = node
+        if isinstance(event, ev.ScalarEvent):
+            node.value = self._scalar(event)
+        else:
+            self._depth += 1
+            if self._depth > DEPTH_MAX:
+                what = f"is nested deeper than {DEPTH_MAX}"
+                self._stop("FILE-TOO-LARGE", what, "nest less")
+            mapping = isinstance(event, ev.MappingStartEvent)
+            node.value = self._mapping(events) if mapping else self._sequence(events)
+            self._depth -= 1
+        node.closed = True
+        return node
+
+    def _alias(self, anchor: str) -> _Node:
+        target = self._anchors.get(anchor)
+        if target is None or not target.closed:
+            told = "contains itself" if target else "was never anchored"
+            what = f"*{short(anchor)} {told}"
+            self._stop("YAML-ALIAS", what, "write the values out")
+        return target
+
+    def _scalar(self, event: Any) -> Any:
+        text: str = event.value
+        if _SURROGATE.search(text):
+            what = "holds half of a character"
+            self.source.note(self.line, "FILE-ENCODING", what, "write it whole")
+            return _SURROGATE.sub("?", text)
+        plain = event.implicit and event.implicit[0] and event.style in (None, "")
+        return self._resolved(text) if plain else text
+
+    def _resolved(self, text: str) -> Any:
+        """The core schema of YAML 1.2: null, booleans, numbers; all else is text."""
+        if text in _WORDS:
+            return _WORDS[text]
+        number: int | float = math.inf
+        if _INTEGER.fullmatch(text):
+            number = int(text) if len(text) <= INTEGER_DIGITS_MAX else number
+        elif _OTHER_BASE.fullmatch(text):
+            number = int(text, 0) if len(text) <= INTEGER_DIGITS_MAX else number
+        elif _FLOAT.fullmatch(text):
+            number = float(text)
+        elif not _NOT_FINITE.fullmatch(text):
             return text
-        if tag == TAG + "null":
-            return None
-        if tag == TAG + "bool" and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        if _INT.fullmatch(text):
-            return int(text)
-        return float(text) if _FLOAT.fullmatch(text) else text
+        if math.isinf(number):
+            what = f"`{short(text)}` is no number that can be used"
+            self.source.note(self.line, "VALUE-INVALID", what, "put it in quotes")
+            return 0
+        return number
+
+    def _mapping(self, events: Iterator[Any]) -> dict[str, _Node]:
+        found: dict[str, _Node] = {}
+        for event in events:
+            if isinstance(event, ev.MappingEndEvent):
+                break
+            line = self.line
+            if not isinstance(event, ev.ScalarEvent):
+                self._stop("KEY-INVALID", "a key is no plain text", "name it in a word")
+            self._node(event, events)
+            key = _SURROGATE.sub("?", event.value)
+            node = self._node(next(events), events)
+            if key in found:
+                first = f"first in line {found[key].line}"
+                what = f"{short(key)} stands twice ({first})"
+                self.source.note(line, "KEY-TWICE", what, "keep one of the two")
+                continue
+            # A person looks for the key; the value of an alias stands elsewhere.
+            found[key] = _Node(node.value, line)
+        return found
+
+    def _sequence(self, events: Iterator[Any]) -> list[_Node]:
+        found: list[_Node] = []
+        for event in events:
+            if isinstance(event, ev.SequenceEndEvent):
+                break
+            line = self.line
+            found.append(_Node(self._node(event, events).value, line))
+        return found
+
+    def plain(self, node: _Node, path: Path_) -> Any:
+        """Plain data, aliases expanded up to a bound, each path with its line."""
+        self._values += 1
+        if self._values > VALUES_MAX or len(path) > DEPTH_MAX:
+            self.line = node.line
+            what = f"has more than {VALUES_MAX} values, or nests them too deep"
+            self._stop("FILE-TOO-LARGE", what, "split the estate; use fewer aliases")
+        self.source.lines[path] = node.line
+        if isinstance(node.value, dict):
+            ones = node.value.items()
+            return {key: self.plain(one, (*path, key)) for key, one in ones}
+        if isinstance(node.value, list):
+            return [self.plain(one, (*path, i)) for i, one in enumerate(node.value)]
+        return node.value
