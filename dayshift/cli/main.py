@@ -29,6 +29,7 @@ from dayshift.errors import (
     EXIT_DONE,
     EXIT_ERROR,
     EXIT_USAGE,
+    Bug,
     DayshiftError,
     Reason,
 )
@@ -109,6 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = app(given, prog_name="dayshift", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_DONE
+    except Bug as error:
+        say.reason(_bug(error), as_json)
+        return error.exit_code
     except DayshiftError as error:
         say.error(error, as_json)
         return error.exit_code
@@ -159,12 +163,17 @@ def _bug(error: Exception) -> Reason:
     path = _crash_file("".join(traceback.format_exception(error)))
     return Reason(
         "BUG",
-        f"{type(error).__name__}: {error}",
+        f"{type(error).__name__}: {_first_line(error)}",
         because="this should not have happened; it is our mistake",
         so=f"this command ended; the traceback is in {path}. What runs in other "
         "processes goes on, and no dial was moved by this",
         next="`dayshift status` says where things stand; please report the file",
     )
+
+
+def _first_line(error: Exception) -> str:
+    text = error.reason.what if isinstance(error, DayshiftError) else str(error)
+    return text.splitlines()[0] if text else "no message"
 
 
 def _crash_file(text: str) -> str:

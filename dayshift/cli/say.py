@@ -63,6 +63,12 @@ def line(content: str) -> None:
     sys.stdout.flush()
 
 
+def text(content: str) -> None:
+    """A document that was rendered already."""
+    sys.stdout.write(content.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
 def out(text: str = "") -> None:
     """A line of the result."""
     print(text, flush=True)

@@ -182,6 +182,10 @@ def _drift(desk: Desk) -> None:
         Phase.PREFLIGHT,
     ):
         return
+    claimed = guards.claims_reason(desk.state, desk.sight)
+    if claimed:
+        desk.hold(claimed)
+        return
     for dial, usual in sorted(desk.plan.baseline.items()):
         reading = desk.sight.dials.get(dial)
         confirmed_at = desk.state.confirmed_at.get(dial)

@@ -82,6 +82,49 @@ def dials_reason(state: JournalState, plan: Plan, sight: Sight) -> Reason | None
     return None
 
 
+def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
+    """Nobody else claims a dial, and none is ahead of this journal (invariant 3)."""
+    for name, reading in sorted(sight.dials.items()):
+        for one in reading.instances:
+            claim = one.claim
+            if claim is None:
+                continue
+            if (claim.estate, claim.journal) != (state.estate, state.journal):
+                return _fenced(
+                    "FENCED-OFF",
+                    f"dial {name} is claimed by estate {claim.estate}, journal "
+                    f"{claim.journal[:12]}; this is estate {state.estate}, journal "
+                    f"{state.journal[:12]}",
+                    "let that journal's controller finish; if it is gone for good, "
+                    "take the claim off the device by hand",
+                )
+            if claim.epoch > state.epoch:
+                return _fenced(
+                    "FENCED-OFF",
+                    f"dial {name} carries epoch {claim.epoch}; this controller has "
+                    f"{state.epoch}",
+                    "another controller leads; stop this one",
+                )
+            if claim.seq > state.seq:
+                return _fenced(
+                    "JOURNAL-BEHIND",
+                    f"dial {name} holds the claim of record {claim.seq}; the journal "
+                    f"ends at {state.seq}",
+                    "bring back the newest copy of the journal's whole directory",
+                )
+    return None
+
+
+def _fenced(code: str, what: str, next_step: str) -> Reason:
+    return Reason(
+        code,
+        what,
+        because="invariant: every dial stores who wrote it last",
+        so="nothing moved; the dial keeps what it has",
+        next=next_step,
+    )
+
+
 def _dial(code: str, name: str, what: str) -> Reason:
     return Reason(
         f"DIAL-{code}",
@@ -240,6 +283,7 @@ def preflight_reasons(
         lambda: approval_reason(state, plan, sight),
         lambda: elsewhere_reason(state, plan, region),
         lambda: store_reason(sight),
+        lambda: claims_reason(state, sight),
         lambda: dials_reason(state, plan, sight),
         lambda: meters_reason(plan, sight, region),
         lambda: survivors_reason(plan, sight, region),

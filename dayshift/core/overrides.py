@@ -16,6 +16,7 @@ TABLE: dict[str, dict[str, int]] = {
     "LAST-SERVER": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "EXPLICIT-TARGET": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "FENCED-OFF": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
+    "JOURNAL-BEHIND": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "NOT-APPROVED-SETTING": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "NOT-EMPTY": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "TWO-HOLDERS": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},

@@ -40,8 +40,14 @@ def answer(desk: Desk) -> None:
 def _reason(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
     held = desk.run.status is Status.HELD
     match request.verb:
-        case "pause" | "abort" | "take" | "hand-over":
+        case "abort" | "take":
             return None
+        case "hand-over":
+            named = request.args.get("to")
+            return None if named else _refused("NOBODY-NAMED", "hand over to whom?")
+        case "pause":
+            # A pause would replace the hold, and `resume` would then step over it.
+            return _not("running", request) if held else None
         case "resume":
             return None if desk.run.status is Status.PAUSED else _not("paused", request)
         case "retry":

@@ -34,6 +34,13 @@ class SideFiles:
         with path.open("ab") as file:
             file.write(line.rstrip(b"\n") + b"\n")
 
+    def still_open(self, run: str, name: str) -> bytes | None:
+        """What a file holds that was not closed yet; None if there is none."""
+        try:
+            return self._open_path(run, name).read_bytes()
+        except FileNotFoundError:
+            return None
+
     def close(self, run: str, name: str) -> SideLog:
         """Seal an open file under its hash; the body to append says which that is.
 

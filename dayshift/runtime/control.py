@@ -7,10 +7,12 @@ only passes requests on; the core answers them.
 from __future__ import annotations
 
 import asyncio
+import os
 import pwd
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -50,7 +52,8 @@ class ControlServer:
         lock says that nobody else is alive)."""
         self.path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self.path))
+        with _short(self.path) as address:
+            listener.bind(address)
         self.path.chmod(0o600)
         self._server = await asyncio.start_unix_server(
             self._serve, sock=listener, limit=LINE_MAX
@@ -112,13 +115,31 @@ def _peer(writer: asyncio.StreamWriter) -> str:
         return f"uid {uid}"
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name of `path` that fits a socket address, however deep the directory lies.
+
+    Why: an address has room for 107 bytes, and an estate may lie deeper than that.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+async def _connect(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    with _short(path) as address:
+        return await asyncio.open_unix_connection(address, limit=LINE_MAX)
+
+
 async def call(path: Path, verb: str, args: Mapping[str, str], person: str) -> Reply:
     """Ask the running controller.
 
     Raises:
         ConnectionError, FileNotFoundError: no controller runs here.
     """
-    reader, writer = await asyncio.open_unix_connection(str(path), limit=LINE_MAX)
+    reader, writer = await _connect(path)
     writer.write(msgspec.json.encode(Request(verb, dict(args), person)) + b"\n")
     await writer.drain()
     line = await reader.readline()
@@ -130,7 +151,7 @@ async def call(path: Path, verb: str, args: Mapping[str, str], person: str) -> R
 
 async def frames(path: Path, once: bool = False) -> AsyncIterator[Frame]:
     """The running controller's frames; the latest only, when this reader is slow."""
-    reader, writer = await asyncio.open_unix_connection(str(path), limit=LINE_MAX)
+    reader, writer = await _connect(path)
     verb = "frame" if once else "watch"
     writer.write(msgspec.json.encode(Request(verb)) + b"\n")
     await writer.drain()

@@ -7,6 +7,7 @@ The one writer of the journal. It holds no opinion: `core.decide` decides,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -19,7 +20,7 @@ from dayshift.core.state import JournalState, RunState, Status
 from dayshift.core.watch import Watch, journalled
 from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
-from dayshift.errors import Bug, JournalFull, Refused
+from dayshift.errors import Bug, Driver, JournalFull, Reason, Refused
 from dayshift.journal.journal import Journal
 from dayshift.journal.sidelog import SideFiles
 from dayshift.limits import HEAD_SIGN_MS, OBSERVE_HELD_MS, OBSERVE_MS, SNAPSHOT_EVERY
@@ -63,7 +64,8 @@ class Orchestrator:
             self.estate, drivers, self.watch, clock, lambda: self.state, self.order
         )
         self.actuator = Actuator(drivers, self.watch, self.observer, clock, self.order)
-        self.samples = Samples(SideFiles(journal.folder), self.run.run)
+        self.side = SideFiles(journal.folder)
+        self.samples = Samples(self.side, self.run.run)
         self.frame: Frame | None = None
         self.leaving = False
         """Set when the person in front wants to leave once the run stands still."""
@@ -188,11 +190,23 @@ class Orchestrator:
     def _carry_out(self, decision: Decision, sight: Sight) -> None:
         """Everything durable first, in one batch; then the actions begin."""
         seen = r.Observed(msgspec.to_builtins(journalled(sight)))
+        for body in decision.records:
+            if isinstance(body, r.Worked) and body.output:
+                self._keep_output(body)
         intents = [r.Intent(action) for action in decision.actions]
         written = self.append(seen, *decision.records, *intents)
         for record in written[1 + len(decision.records) :]:
             assert isinstance(record.body, r.Intent)
             self._begin(record.body.action, record, sight)
+
+    def _keep_output(self, body: r.Worked) -> None:
+        """What a step printed goes to the side log, under the hash that is recorded."""
+        worker = self.drivers.workers[body.region, body.step]
+        path = getattr(worker, "output_path", None)
+        if path is None:
+            return
+        with contextlib.suppress(OSError):
+            self.side.put(path(self.order(body.region, body.step)).read_bytes())
 
     def _begin(self, action: r.Action, record: r.Record, sight: Sight) -> None:
         reason = interlock.reason(self.state, sight, action)
@@ -272,27 +286,37 @@ class Orchestrator:
         """Let actions that are under way end, so that their outcomes are written."""
         if self._acting:
             await asyncio.gather(*self._acting, return_exceptions=True)
-        body = self.samples.close()
-        if body is not None and self.run.status is Status.CLOSED:
-            self.append(body)
+        if self.run.status is Status.CLOSED:
+            body = self.samples.close()
+            if body is not None:
+                self.append(body)
         self.journal.sign_head()
 
     async def ask(self, verb: str, person: str, args: Mapping[str, str]) -> r.Answered:
         """A person's request, answered by the next decision."""
         token = self.entropy.token()
+        if verb == "confirm":
+            return await self._confirm(token, person, args)
         answer: asyncio.Future[r.Answered] = asyncio.get_running_loop().create_future()
         self._answers[token] = answer
-        if verb == "confirm":
-            await self._confirm(person, args)
-            return r.Answered(token, True)
         self.append(r.Requested(verb, person, dict(args), token))
         self._wake.set()
         return await answer
 
-    async def _confirm(self, person: str, args: Mapping[str, str]) -> None:
+    async def _confirm(
+        self, token: str, person: str, args: Mapping[str, str]
+    ) -> r.Answered:
         """A person's word on a step of the work goes to its worker."""
-        region = self.run.now_at.region
-        step = args["step"]
+        region, step = self.run.now_at.region, args.get("step", "")
+        worker = self.drivers.workers.get((region, step))
+        if worker is None:
+            what = f"{region} has no step {step}"
+            reason = Reason("NO-SUCH-STEP", what, next="see `dayshift status`")
+            return r.Answered(token, False, reason)
         self.append(r.Requested("confirm", person, dict(args)))
-        worker = self.drivers.workers[region, step]
-        await worker.confirm(self.order(region, step), person, args)
+        try:
+            await worker.confirm(self.order(region, step), person, args)
+        except (Driver, Refused) as error:
+            return r.Answered(token, False, error.reason)
+        self._wake.set()
+        return r.Answered(token, True)

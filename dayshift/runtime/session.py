@@ -26,7 +26,7 @@ from dayshift.model import records as r
 from dayshift.model.estate import Change, Estate
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.units import Clock, Entropy
-from dayshift.runtime import wiring
+from dayshift.runtime import watchdog, wiring
 from dayshift.runtime.clock import RealClock, SystemEntropy
 from dayshift.runtime.control import ControlServer
 from dayshift.runtime.frame import Frame
@@ -126,6 +126,8 @@ class Session:
             self.journal, self.state, drivers, self.clock, self.entropy, on_frame
         )
         on_start(orchestrator)
+        if self.state.plan.estate.notify:
+            watchdog.start(self.workspace.state_dir)
         server = ControlServer(self.workspace.socket, orchestrator)
         await server.start()
         try:

@@ -11,7 +11,7 @@ from textwrap import wrap
 
 from dayshift.core.decision import Waiting
 from dayshift.surfaces import phrases, words
-from dayshift.surfaces.nouns import Level, RegionStory, ServiceStory, Story
+from dayshift.surfaces.nouns import Level, PassStory, RegionStory, ServiceStory, Story
 
 MARKS = {Level.INFO: " ", Level.GOOD: "+", Level.WARN: "!", Level.BAD: "X"}
 WIDTH = 88
@@ -171,6 +171,10 @@ def _figures(service: ServiceStory) -> tuple[str, ...]:
     )
 
 
+def _all_done(journey: PassStory) -> bool:
+    return all(one.status == "done" for one in journey.steps)
+
+
 def _journey(region: RegionStory) -> list[str]:
     journey = region.journey
     assert journey is not None
@@ -181,10 +185,9 @@ def _journey(region: RegionStory) -> list[str]:
         out += [f"  empty  {phrases.quiet(one)}" for one in journey.quiet]
     for one in journey.gate:
         out.append(f"  gate   {one.kind}, {phrases.gate(one)}")
-    out += [
-        f"  probe  {phrases.probe(one, journey.expect_version)}"
-        for one in region.probes
-    ]
+    # Before the work is done the old version is the right one.
+    expected = journey.expect_version if _all_done(journey) else ""
+    out += [f"  probe  {phrases.probe(one, expected)}" for one in region.probes]
     return out
 
 

@@ -102,7 +102,7 @@ class FileReport(msgspec.Struct, frozen=True):
 
 
 class RunReport(msgspec.Struct, frozen=True):
-    """The whole document. `result` is `open` while the run is not closed."""
+    """The whole document. `result` is `open` or `held` while it is not closed."""
 
     format: int
     estate: str
@@ -145,17 +145,15 @@ def build(
 ) -> RunReport:
     """The report of the last run of `plan` among `records`.
 
-    Records of other runs are left out; those of no run (approvals, leases) are kept
-    where they concern this one.
+    Records of other runs are left out; approvals of this plan are kept.
 
     Raises:
         ValueError: no run of this plan was opened.
     """
     mine = _mine(list(records), plan.digest)
     opened = next(one for one in mine if isinstance(one.body, r.RunOpened))
-    closed = [one.body for one in mine if isinstance(one.body, r.RunClosed)]
     ended = next((one for one in mine if isinstance(one.body, r.RunClosed)), mine[-1])
-    requests = _requests(mine)
+    closed = ended.body if isinstance(ended.body, r.RunClosed) else None
     return RunReport(
         format=REPORT_FORMAT,
         estate=plan.estate.name,
@@ -165,8 +163,8 @@ def build(
         change=plan.change.name,
         reason=plan.change.reason,
         ticket=plan.change.ticket,
-        result=closed[-1].result.value if closed else "open",
-        why=closed[-1].why if closed else "",
+        result=closed.result.value if closed else _standing(_holds(mine)),
+        why=closed.why if closed else "",
         opened_wall_ms=opened.at.wall_ms,
         until_wall_ms=ended.at.wall_ms,
         took_ms=elapsed_ms(opened.at, ended.at),
@@ -180,19 +178,19 @@ def build(
         approvals=_approvals(mine),
         passes=tell_passes(mine, plan),
         holds=_holds(mine),
-        requests=requests,
-        overrides=_overrides(mine, requests),
-        refusals=_refusals(mine, requests),
+        requests=_requests(mine),
+        overrides=_overrides(mine, _requests(mine)),
+        refusals=_refusals(mine, _requests(mine)),
         decisions=tell_decisions(mine),
         timeline=tuple(event for one in mine if (event := event_of(one)) is not None),
-        files=tuple(
-            FileReport(one.body.name, one.body.length, one.body.sha256)
-            for one in mine
-            if isinstance(one.body, r.SideLog)
-        ),
+        files=_files(mine),
         series=thin(samples),
         users=dict(users) if users is not None else None,
     )
+
+
+def _standing(holds: Sequence[HoldReport]) -> str:
+    return "held" if holds and not holds[-1].exit else "open"
 
 
 def _mine(records: Sequence[Record], digest: str) -> list[Record]:
@@ -242,6 +240,14 @@ def _approvals(records: Sequence[Record]) -> tuple[ApprovalReport, ...]:
         )
         for one in records
         if isinstance(one.body, r.Approved)
+    )
+
+
+def _files(records: Sequence[Record]) -> tuple[FileReport, ...]:
+    return tuple(
+        FileReport(one.body.name, one.body.length, one.body.sha256)
+        for one in records
+        if isinstance(one.body, r.SideLog)
     )
 
 

@@ -108,7 +108,7 @@ def test_a_killed_controller_goes_on_rightly(number: int, tmp_path: Path) -> Non
     assert versions == {"fra": "2", "ber": "2"}, said
     assert seen.hurt == 0, seen
     assert (seen.orders.missing, seen.orders.duplicate) == (0, 0), seen.orders
-    assert (seen.job.missing, seen.job.twice) == (0, 0), seen.job
+    assert (seen.job.missing, seen.job.duplicate) == (0, 0), seen.job
     assert seen.sessions_lost == 0
     assert audit(folder / ".dayshift").ok
     assert len(steps_started(folder)) == 2, steps_started(folder)

@@ -1,270 +1,341 @@
-"""The shape of `dayshift.yaml`. Descriptions teach: they end up in the JSON Schema."""
+"""The shape of `dayshift.yaml`: which keys there are and of which kind.
+
+Here stands what can be said of one key by itself; what relates keys to one another is
+in `rules`. Descriptions teach: they are what an editor shows, from the JSON Schema.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dayshift.model.dial import DialKind
-from dayshift.model.estate import Disposition
+from dayshift.model.estate import Disposition, GatePolicy, Policy
 from dayshift.model.evidence import Side
-from dayshift.runtime.settings.units import Duration, Name, Percent
+from dayshift.runtime.settings.units import (
+    Duration,
+    Moment,
+    Name,
+    Percent,
+    duration_text,
+    share_text,
+)
 
 Options = dict[str, Any]
+PPM = 1_000_000
+POLICY = Policy()
+GATE = GatePolicy()
 
 
 class Strict(BaseModel):
     """Unknown keys are errors, and so are values of another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+    )
+
+
+def duration(default_ms: int, description: str) -> Any:
+    """A duration whose default an editor shows as people write it."""
+    shown = {"default": duration_text(default_ms)}
+    return Field(default_ms, description=description, json_schema_extra=shown)
+
+
+def share(default_bp: int, description: str) -> Any:
+    """A share whose default an editor shows as people write it."""
+    shown = {"default": share_text(default_bp)}
+    return Field(default_bp, description=description, json_schema_extra=shown)
+
+
+def _shares(default_bp: tuple[int, ...], description: str) -> Any:
+    return Field(
+        default_factory=lambda: list(default_bp),
+        description=description,
+        json_schema_extra={"default": [share_text(bp) for bp in default_bp]},
+    )
 
 
 class RegionFile(Strict):
-    title: Annotated[str, Field(description="What people call the region.")] = ""
+    """One region."""
+
+    title: str = Field("", description="What people call the region.")
 
 
 class Driven(Strict):
     """Something with a driver."""
 
-    driver: Annotated[str, Field(description="Name of the driver.")]
-    options: Annotated[Options, Field(description="What the driver asks for.")] = {}
+    driver: str = Field(description="Name of an installed driver.")
+    options: Options = Field(
+        default_factory=dict,
+        description="What the driver asks for; each driver documents its own keys.",
+    )
 
 
 class DialFile(Driven):
-    name: Annotated[Name, Field(description="Unique in the whole estate.")]
-    kind: Annotated[
-        DialKind,
-        Field(
-            strict=False,
-            description="split: one row of shares. forward: where arrivals at a region "
-            "go. switch: on or off.",
-        ),
-    ]
+    """One control that moves the traffic of a service."""
+
+    name: Name = Field(description="Unique in the whole estate.")
+    kind: DialKind = Field(
+        strict=False,
+        description="split: one row of shares over regions. forward: for arrivals at "
+        "each region, a row of shares over the regions that serve them. switch: on or "
+        "off for each region.",
+    )
 
 
 class MeterFile(Driven):
-    name: Annotated[Name, Field(description="Unique within the service.")]
-    side: Annotated[
-        Side,
-        Field(strict=False, description="users: at their entry. region: in it."),
-    ]
-    gate: Annotated[
-        bool, Field(description="Whether this meter judges the return.")
-    ] = True
-    regions: Annotated[
-        list[Name] | None, Field(description="Regions it can speak about; all.")
-    ] = None
+    """One source of measurements of a service."""
+
+    name: Name = Field(description="Unique within the service.")
+    side: Side = Field(
+        strict=False,
+        description="Where it stands: at the users' entry, or in the region itself. "
+        "Only when both sides agree is a region proven empty.",
+    )
+    gate: bool = Field(
+        True, description="Whether it also judges the return; false: proves empty only."
+    )
+    regions: list[Name] = Field(
+        default_factory=list,
+        description="The regions that it measures. Absent: all of them.",
+    )
 
 
 class ProbeFile(Driven):
-    name: Annotated[Name, Field(description="Unique within the service.")]
-    regions: Annotated[list[Name] | None, Field(description="Regions; all.")] = None
+    """How Dayshift itself asks one region whether it serves."""
+
+    name: Name = Field(description="Unique within the service.")
+    regions: list[Name] = Field(
+        default_factory=list,
+        description="The regions that it asks. Absent: all of them.",
+    )
 
 
 class ResidueFile(Strict):
-    class_: Annotated[
-        Name, Field(alias="class", description="The class as the meter names it.")
-    ]
-    disposition: Annotated[
-        Disposition, Field(strict=False, description="What becomes of it.")
-    ]
-    source: Annotated[str, Field(description="Who sends it.")] = ""
-    ceiling_rpm: Annotated[
-        int, Field(ge=0, description="Most requests per minute that are expected.")
-    ] = 0
-    cut_after: Annotated[Duration, Field(description="When a cut class is cut.")] = 0
-    accepted_by: Annotated[str, Field(description="Who accepts it.")] = ""
-    second: Annotated[str, Field(description="The second person.")] = ""
-    expires: Annotated[
-        str, Field(description="When the acceptance ends, ISO 8601 with zone.")
-    ] = ""
+    """What may still reach a drained region, and what becomes of it."""
+
+    class_: str = Field(alias="class", description="The class, as the meters name it.")
+    disposition: Disposition = Field(
+        strict=False,
+        description="expected: known and harmless (needs source and ceiling_rpm). "
+        "forward: sent on to a region that serves. cut: closed after a time (needs "
+        "cut_after). accepted: a person takes the loss, a second one agrees, until a "
+        "day (needs accepted_by, second, expires, ceiling_rpm).",
+    )
+    source: str = Field("", description="Who sends these requests.")
+    ceiling_rpm: int = Field(
+        0, ge=0, le=10**9, description="Most requests per minute that are expected."
+    )
+    cut_after: Duration = duration(0, "When a cut class is closed.")
+    accepted_by: str = Field("", description="Who accepts the loss.")
+    second: str = Field("", description="The second person, who agrees.")
+    expires: Moment = Field(
+        0,
+        description="When the acceptance ends.",
+        json_schema_extra={"default": ""},
+    )
 
 
 class ServiceFile(Strict):
-    shares: Annotated[
-        dict[Name, Percent],
-        Field(description="Share of users' requests per region; 100 % in all."),
-    ]
-    capacity_rps: Annotated[
-        dict[Name, Annotated[int, Field(ge=0)]],
-        Field(description="Requests per second that each region can serve."),
-    ]
-    dials: Annotated[
-        list[DialFile], Field(description="From the user inwards.", min_length=1)
-    ]
-    meters: Annotated[
-        list[MeterFile],
-        Field(description="At least one on each side: together they prove empty."),
-    ]
-    probes: Annotated[
-        list[ProbeFile], Field(description="How to ask a region directly.")
-    ] = []
-    residue: Annotated[
-        list[ResidueFile], Field(description="What may still reach a drained region.")
-    ] = []
-    stays: Annotated[
-        str, Field(description="Why a pass does not move this service.")
-    ] = ""
+    """What users reach."""
+
+    shares: dict[Name, Percent] = Field(
+        description="Each region's share of the users' requests while nothing is under "
+        "maintenance; 100 % in all."
+    )
+    capacity_rps: dict[Name, int] = Field(
+        description="Requests per second that each region serves at its limit."
+    )
+    dials: list[DialFile] = Field(
+        default_factory=list,
+        description="What moves the traffic, from the user inwards.",
+    )
+    meters: list[MeterFile] = Field(
+        default_factory=list,
+        description="What counts the traffic: at least one meter on each side, which "
+        "together prove a region empty.",
+    )
+    probes: list[ProbeFile] = Field(
+        default_factory=list,
+        description="How to ask a region directly, before users return to it.",
+    )
+    residue: list[ResidueFile] = Field(
+        default_factory=list,
+        description="What may still reach a drained region. What is not listed holds.",
+    )
+    stays: str = Field(
+        "", description="Why a pass does not move this service. Absent: it moves."
+    )
 
 
 class DutyFile(Driven):
-    regions: Annotated[list[Name] | None, Field(description="May hold it; all.")] = None
+    """Work that exactly one region performs."""
+
+    regions: list[Name] = Field(
+        default_factory=list,
+        description="The regions that can hold the duty. Absent: all of them.",
+    )
+
+
+class BracketFile(Driven):
+    """What is opened around a pass and must be closed again."""
 
 
 class NotifyFile(Driven):
-    name: Annotated[Name, Field(description="Unique; called in this order.")]
-    escalate: Annotated[
-        Duration, Field(description="Without an answer, call the next after this.")
-    ] = 0
+    """One way to call a person."""
+
+    name: Name = Field(description="Unique; they are called in this order.")
+    escalate: Duration = duration(
+        0, "Without an acknowledgement, the next one is called after this."
+    )
 
 
 class CalibrationFile(Strict):
-    trusted: Annotated[
-        bool, Field(description="Only a trusted one may roll back by itself.")
-    ] = False
-    dispersion: Annotated[
-        float, Field(ge=1, le=1000, strict=False, description="Clustering; 1: none.")
-    ] = 1.0
-    variation: Annotated[
-        float, Field(ge=0, le=100, strict=False, description="Drift, cv².")
-    ] = 0.0
+    """How noisy this estate is when nothing is wrong."""
+
+    trusted: bool = Field(
+        GATE.trusted, description="Only a trusted calibration may roll back by itself."
+    )
+    dispersion: float = Field(
+        GATE.dispersion_ppm / PPM,
+        ge=1,
+        le=1000,
+        description="How many bad answers come together; 1.0: each by itself.",
+    )
+    variation: float = Field(
+        GATE.variation_ppm / PPM,
+        ge=0,
+        le=100,
+        description="How the ratio between regions drifts (squared coefficient of "
+        "variation).",
+    )
 
 
 class GateFile(Strict):
-    """How the return is judged."""
+    """How the return is judged before each rung."""
 
-    blast_radius: Annotated[
-        Percent, Field(description="Of all traffic, may be harmed at most.")
-    ] = 10
-    slow_blast_radius: Annotated[
-        Percent, Field(description="The same for slow answers.")
-    ] = 100
-    absolute_errors: Annotated[
-        Percent, Field(description="More errors are bad without any comparison.")
-    ] = 1000
-    rollback_odds: Annotated[int, Field(ge=2, le=10**9, description="Odds to 1.")] = 100
-    promote_odds: Annotated[int, Field(ge=2, le=10**9, description="Odds to 1.")] = 20
-    dwell: Annotated[Duration, Field(description="Least time on a rung.")] = 180_000
-    horizon: Annotated[Duration, Field(description="Harm is counted over it.")] = (
-        300_000
+    blast_radius: Percent = share(
+        GATE.blast_bp, "Of all traffic, this much may be harmed at most."
     )
-    harm_requests: Annotated[
-        int, Field(ge=1, le=10**9, description="Bad requests that are bearable.")
-    ] = 50
-    tolerated_ratio: Annotated[
-        float,
-        Field(ge=1, le=100, strict=False, description="As bad as this is still even."),
-    ] = 1.1
-    slow: Annotated[
-        list[Duration], Field(description="Answers slower than each are judged.")
-    ] = []
-    calibration: CalibrationFile = CalibrationFile()
+    slow_blast_radius: Percent = share(
+        GATE.slow_blast_bp, "The same for slow answers instead of failed ones."
+    )
+    absolute_errors: Percent = share(
+        GATE.absolute_error_bp, "More errors than this are bad without comparison."
+    )
+    rollback_odds: int = Field(
+        GATE.rollback_odds,
+        ge=2,
+        le=10**9,
+        description="Odds to 1 that it is worse, at which it is rolled back.",
+    )
+    promote_odds: int = Field(
+        GATE.promote_odds,
+        ge=2,
+        le=10**9,
+        description="Odds to 1 that it is not worse, at which the next rung may come.",
+    )
+    dwell: Duration = duration(GATE.dwell_ms_min, "Least time on a rung.")
+    horizon: Duration = duration(
+        GATE.horizon_ms, "Harm on the next rung is reckoned over this time."
+    )
+    harm_requests: int = Field(
+        GATE.harm_requests, ge=1, le=10**9, description="Bad answers that are bearable."
+    )
+    tolerated_ratio: float = Field(
+        GATE.tolerated_ratio_ppm / PPM,
+        ge=1,
+        le=100,
+        description="As much worse than the other regions is still even.",
+    )
+    slow: list[Duration] = Field(
+        default_factory=list,
+        description="Answers slower than each of these are judged; ascending.",
+    )
+    calibration: CalibrationFile = Field(
+        default_factory=CalibrationFile,
+        description="How noisy this estate is when nothing is wrong.",
+    )
 
 
 class PolicyFile(Strict):
     """What the estate promises itself."""
 
-    serving: Annotated[
-        int, Field(ge=1, le=64, description="Regions that must keep serving.")
-    ] = 1
-    headroom: Annotated[
-        Percent, Field(description="A survivor is never filled beyond this.")
-    ] = 8500
-    drain: Annotated[
-        list[Percent], Field(min_length=1, description="Stages of the drain, to 0 %.")
-    ] = [2500, 0]
-    drain_dwell: Annotated[Duration, Field(description="Pause after a stage.")] = 1000
-    ramp: Annotated[
-        list[Percent], Field(min_length=1, description="Rungs of the return.")
-    ] = [100, 500, 2500, 5000]
-    soak: Annotated[Duration, Field(description="Watch at the full share.")] = 600_000
-    quiet: Annotated[
-        Duration, Field(description="Silence that proves a region empty.")
-    ] = 30_000
-    fresh: Annotated[
-        Duration, Field(description="An older reading proves nothing.")
-    ] = 3_000
-    empty_limit: Annotated[
-        Duration, Field(description="Not empty after this: hold and say who.")
-    ] = 900_000
-    probe_streak: Annotated[
-        int, Field(ge=1, le=1000, description="Good probes in a row to validate.")
-    ] = 5
-    blind_limit: Annotated[
-        Duration, Field(description="Blind for longer: back to the last proven rung.")
-    ] = 120_000
-    absence_limit: Annotated[
-        Duration, Field(description="By when a region must be back.")
-    ] = 86_400_000
-    return_time: Annotated[
-        Duration, Field(description="How long a drained region needs to serve again.")
-    ] = 60_000
-    lease: Annotated[
-        Duration, Field(description="How long an unconfirmed drain lasts.")
-    ] = 30_000
-    approvals: Annotated[
-        int, Field(ge=0, le=10, description="People other than the author.")
-    ] = 0
-    override_second_person: Annotated[
-        bool, Field(description="Overriding a guard takes a second person.")
-    ] = True
-    gate: GateFile = GateFile()
+    serving: int = Field(
+        POLICY.serving,
+        ge=1,
+        le=64,
+        description="Regions that must keep serving each service.",
+    )
+    headroom: Percent = share(
+        POLICY.headroom_bp, "No survivor is filled beyond this share of its capacity."
+    )
+    drain: list[Percent] = _shares(
+        POLICY.drain_bp, "Stops of the drain: shares of all traffic, falling to 0 %."
+    )
+    drain_dwell: Duration = duration(POLICY.drain_dwell_ms, "Pause on each stop.")
+    ramp: list[Percent] = _shares(
+        POLICY.ramp_bp, "Rungs of the return: shares of all traffic, rising."
+    )
+    soak: Duration = duration(POLICY.soak_ms, "Watch at the full share, before `done`.")
+    quiet: Duration = duration(
+        POLICY.quiet_ms, "Silence that proves a region empty; not shorter than fresh."
+    )
+    fresh: Duration = duration(POLICY.fresh_ms, "An older reading proves nothing.")
+    empty_limit: Duration = duration(
+        POLICY.empty_limit_ms, "Not empty after this: the run holds and says who comes."
+    )
+    probe_streak: int = Field(
+        POLICY.probe_streak,
+        ge=1,
+        le=1000,
+        description="Good probes in a row that show a region fit for users.",
+    )
+    blind_limit: Duration = duration(
+        POLICY.blind_limit_ms, "Blind for longer: back to the last proven rung."
+    )
+    absence_limit: Duration = duration(
+        POLICY.absence_ms, "By when a region must be back; at half of it you are paged."
+    )
+    return_time: Duration = duration(
+        POLICY.return_time_ms, "How long a drained region needs until it serves again."
+    )
+    lease: Duration = duration(
+        POLICY.lease_ms, "How long a drain lasts that no controller renews."
+    )
+    approvals: int = Field(
+        POLICY.approvals,
+        ge=0,
+        le=10,
+        description="How many people other than the author must approve a plan.",
+    )
+    override_second_person: bool = Field(
+        POLICY.override_second_person,
+        description="Whether overriding a guard takes a second person.",
+    )
+    gate: GateFile = Field(
+        default_factory=GateFile, description="How the return is judged."
+    )
 
 
 class EstateFile(Strict):
-    """An estate: regions, services, duties, policy."""
+    """An estate: regions, services with their dials and meters, duties, policy."""
 
-    estate: Annotated[Name, Field(description="The estate's name.")]
-    regions: Annotated[
-        dict[Name, RegionFile | None], Field(min_length=1, description="By name.")
-    ]
-    services: Annotated[
-        dict[Name, ServiceFile], Field(min_length=1, description="What users reach.")
-    ]
-    duties: Annotated[
-        dict[Name, DutyFile],
-        Field(description="Work that exactly one region performs."),
-    ] = {}
-    brackets: Annotated[
-        dict[Name, Driven], Field(description="Opened around a pass, closed again.")
-    ] = {}
-    notify: Annotated[list[NotifyFile], Field(description="Whom to call.")] = []
-    policy: PolicyFile = PolicyFile()
-
-
-class StepFile(Strict):
-    name: Annotated[Name, Field(description="Unique within the region.")]
-    worker: Annotated[str, Field(description="Name of the worker driver.")]
-    interrupt: Annotated[
-        Literal["between", "signal", "never"],
-        Field(description="When the step may be stopped."),
-    ] = "between"
-    limit: Annotated[Duration, Field(description="Longest it may take.")] = 3_600_000
-    options: Annotated[Options, Field(description="What the worker asks for.")] = {}
-
-
-class RegionWorkFile(Strict):
-    region: Annotated[Name, Field(description="A region of the estate.")]
-    expect_version: Annotated[
-        str, Field(description="What probes must report afterwards.")
-    ] = ""
-    steps: Annotated[
-        list[StepFile] | None, Field(description="Its own steps; else the common.")
-    ] = None
-
-
-class ChangeFile(Strict):
-    """A change: what to do, region by region, in order."""
-
-    change: Annotated[Name, Field(description="The change's name.")]
-    reason: Annotated[str, Field(min_length=1, description="Why.")]
-    ticket: Annotated[str, Field(description="Its ticket.")] = ""
-    author: Annotated[str, Field(description="Who wrote it; cannot approve it.")] = ""
-    regions: Annotated[
-        list[Name | RegionWorkFile],
-        Field(min_length=1, description="In the order of the work."),
-    ]
-    steps: Annotated[
-        list[StepFile], Field(description="For every region that lists none.")
-    ] = []
+    estate: Name = Field(
+        description="The estate's name; it marks every claim at a dial."
+    )
+    regions: dict[Name, RegionFile | None] = Field(description="The regions, by name.")
+    services: dict[Name, ServiceFile] = Field(description="What users reach, by name.")
+    duties: dict[Name, DutyFile] = Field(
+        default_factory=dict, description="Work that exactly one region performs."
+    )
+    brackets: dict[Name, BracketFile] = Field(
+        default_factory=dict, description="What is opened around a pass, closed again."
+    )
+    notify: list[NotifyFile] = Field(
+        default_factory=list, description="Whom to call, in this order."
+    )
+    policy: PolicyFile = Field(
+        default_factory=PolicyFile, description="What the estate promises itself."
+    )

@@ -51,7 +51,9 @@ class Source:
     name: str
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Path_, int] = field(default_factory=dict)
-    faults: list[tuple[int, Reason]] = field(default_factory=list)
+    faults: dict[tuple[int, Reason], None] = field(default_factory=dict)
+    spoiled: set[Path_] = field(default_factory=set)
+    """Paths that are wrong by themselves; what follows from them is not told."""
 
     def line(self, path: Path_) -> int:
         """The line of `path`, or of the nearest part above it that exists."""
@@ -66,7 +68,11 @@ class Source:
     def fault(
         self, code: str, path: Path_, what: str, next_step: str, because: str = ""
     ) -> None:
-        """Note one error of the file."""
+        """Note one error of the file, unless it only follows from a spoiled part."""
+        for bad in self.spoiled:
+            common = min(len(bad), len(path))
+            if bad[:common] == path[:common]:
+                return
         dotted = ".".join(str(part) for part in path) or "the file"
         told = f"{short(dotted, 120)} {what}"
         self.note(self.line(path), code, told, next_step, because)
@@ -82,8 +88,7 @@ class Source:
             so="nothing was loaded and nothing moved",
             next=next_step,
         )
-        if (line, reason) not in self.faults:
-            self.faults.append((line, reason))
+        self.faults[line, reason] = None
 
     def check(self) -> None:
         """Raise everything that was noted, from the top of the file to its end.
@@ -93,10 +98,11 @@ class Source:
         """
         if not self.faults:
             return
-        reasons = [reason for _, reason in sorted(self.faults, key=lambda one: one[0])]
+        faults = sorted(self.faults, key=lambda one: one[0])
+        reasons = [reason for _, reason in faults]
         more = len(reasons) - REASONS_MAX
         if more > 0:
-            line = sorted(line for line, _ in self.faults)[REASONS_MAX]
+            line = faults[REASONS_MAX][0]
             text = f"{self.name}:{line}: and {more} more like these, from here on"
             rest = Reason("MORE", text, next="mend the ones above, then try again")
             reasons = [*reasons[:REASONS_MAX], rest]

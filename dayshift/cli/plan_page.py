@@ -1,0 +1,141 @@
+"""A plan as lines to read. What is shown was decided elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from dayshift.core import review, times
+from dayshift.model.dial import Abilities
+from dayshift.model.estate import Interrupt, WorkStep
+from dayshift.model.plan import PassPlan, Plan, Stage
+from dayshift.model.units import Row, percent
+from dayshift.surfaces import words
+
+
+def lines(plan: Plan, able: Mapping[str, Abilities]) -> Iterator[str]:
+    """The whole plan."""
+    change, policy = plan.change, plan.estate.policy
+    ticket = f" ({change.ticket})" if change.ticket else ""
+    yield f"{plan.estate.name} · {change.name}{ticket}: {change.reason}"
+    for number, one in enumerate(plan.passes, 1):
+        yield ""
+        yield f"{number}. {one.region}"
+        yield from _pass(plan, one)
+    yield ""
+    yield from _capacity(plan)
+    yield from _dials(able)
+    yield from _policy(plan)
+    doors = review.one_way_doors(plan)
+    if doors:
+        yield f"one-way    {', '.join(doors)}: cannot be undone; from there on abort"
+        yield "           leaves the region drained instead of returning it"
+    yield "exits      at any time: dayshift pause, dayshift abort. On a hold: retry,"
+    yield "           done-by-hand STEP, adopt, abort, close --leave-drained"
+    if policy.approvals:
+        yield f"approvals  {policy.approvals} needed: `dayshift approve {plan.digest}`"
+    yield f"digest     {plan.digest}"
+
+
+def _pass(plan: Plan, one: PassPlan) -> Iterator[str]:
+    steps = times.steps(plan, one.region)
+    policy = plan.estate.policy
+    for stage in one.drain:
+        yield f"   out    {_stage(stage)}"
+    for duty, to in sorted(one.duties_to.items()):
+        yield f"   duty   {duty} goes to {to}"
+    yield f"   empty  both sides quiet for {words.span(policy.quiet_ms)}"
+    for step in steps:
+        yield f"   work   {_step(step)}"
+    if not steps:
+        yield "   work   none"
+    expect = next(
+        w.expect_version for w in plan.change.regions if w.region == one.region
+    )
+    version = f" of version {expect}" if expect else ""
+    yield f"   probe  {policy.probe_streak} good answers in a row{version}"
+    for stage in one.ramp:
+        yield f"   back   {_stage(stage)}, under the gate"
+    yield f"   soak   {words.span(policy.soak_ms)}"
+    yield f"   times  {_limits(plan, steps)}"
+
+
+def _stage(stage: Stage) -> str:
+    many = len(stage.served) > 1
+    rows = [
+        f"{service} {_row(row)}" if many else _row(row)
+        for service, row in sorted(stage.served.items())
+    ]
+    return f"{words.short_share(stage.share_bp):>5}  {'; '.join(rows)}"
+
+
+def _row(row: Row) -> str:
+    return ", ".join(f"{region} {percent(share)}" for region, share in row.items())
+
+
+def _step(step: WorkStep) -> str:
+    undo = "can be undone" if step.undo else "ONE-WAY: cannot be undone"
+    stop = {
+        Interrupt.BETWEEN: "not stopped once it runs",
+        Interrupt.SIGNAL: "may be stopped",
+        Interrupt.NEVER: "never stopped",
+    }[step.interrupt]
+    limit = words.span(step.limit_ms)
+    return f"{step.name} ({step.ref.driver}, at most {limit}, {stop}, {undo})"
+
+
+def _limits(plan: Plan, steps: tuple[WorkStep, ...]) -> str:
+    policy = plan.estate.policy
+    work = sum(step.limit_ms for step in steps)
+    back = words.span(
+        policy.return_time_ms + max((s.limit_ms for s in steps), default=0)
+    )
+    return (
+        f"out for at most {words.span(policy.absence_ms)} (work at most "
+        f"{words.span(work)}); could serve again within {back}"
+    )
+
+
+def _capacity(plan: Plan) -> Iterator[str]:
+    limit = plan.estate.policy.headroom_bp
+    if plan.measured is None:
+        yield f"capacity   not read (offline); limit {percent(limit)}"
+        return
+    for one in sorted(plan.measured.capacity, key=lambda c: (c.service, c.region)):
+        full = "  TOO FULL" if one.filled_bp > limit else ""
+        yield (
+            f"capacity   {one.region} {one.service}: {one.load_rps} of "
+            f"{one.capacity_rps} requests/s, {percent(one.filled_bp)} at its "
+            f"fullest (limit {percent(limit)}){full}"
+        )
+
+
+def _dials(able: Mapping[str, Abilities]) -> Iterator[str]:
+    for name, one in sorted(able.items()):
+        dead = (
+            "its writes expire by themselves"
+            if one.lease
+            else "no lease: with every controller dead it stays as it is (fails static)"
+        )
+        fence = "fenced" if one.fenced else "NOT fenced: one controller only"
+        yield (
+            f"dial       {name}: {one.kind.value} in steps of "
+            f"{percent(one.granularity_bp)}, settles within "
+            f"{one.propagation_ms} ms, {fence}"
+        )
+        yield f"           {dead}"
+
+
+def _policy(plan: Plan) -> Iterator[str]:
+    policy, gate = plan.estate.policy, plan.estate.policy.gate
+    trusted = (
+        "" if gate.trusted else "; calibration not trusted: never rolls back alone"
+    )
+    yield (
+        f"gate       at most {percent(gate.blast_bp)} of all traffic harmed, errors "
+        f"under {percent(gate.absolute_error_bp)}, promote at {gate.promote_odds}:1, "
+        f"back at {gate.rollback_odds}:1{trusted}"
+    )
+    yield (
+        f"guards     {policy.serving} serving besides it, blind for at most "
+        f"{words.span(policy.blind_limit_ms)}"
+    )
