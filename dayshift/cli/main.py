@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(given, prog_name="dayshift", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_DONE
     except Bug as error:
-        say.reason(_bug(error), as_json)
+        say.reason(_bug(error, given), as_json)
         return error.exit_code
     except DayshiftError as error:
         say.error(error, as_json)
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
     except Exception as error:
-        say.reason(_bug(error), as_json)
+        say.reason(_bug(error, given), as_json)
         return EXIT_ERROR
 
 
@@ -158,9 +158,9 @@ def _left() -> Reason:
     )
 
 
-def _bug(error: Exception) -> Reason:
+def _bug(error: Exception, argv: list[str]) -> Reason:
     """An error that nobody foresaw: its traceback goes into a file."""
-    path = _crash_file("".join(traceback.format_exception(error)))
+    path = _crash_file("".join(traceback.format_exception(error)), argv)
     return Reason(
         "BUG",
         f"{type(error).__name__}: {_first_line(error)}",
@@ -176,9 +176,11 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0] if text else "no message"
 
 
-def _crash_file(text: str) -> str:
+def _crash_file(text: str, argv: list[str]) -> str:
     """Write the traceback beside the journal, or at least print it."""
-    folder = next((p / STATE_DIR for p in _places() if (p / STATE_DIR).is_dir()), None)
+    folder = next(
+        (p / STATE_DIR for p in _places(argv) if (p / STATE_DIR).is_dir()), None
+    )
     if folder is not None:
         path = folder / f"crash-{os.getpid()}.log"
         try:
@@ -191,9 +193,8 @@ def _crash_file(text: str) -> str:
     return "the lines above"
 
 
-def _places() -> tuple[Path, ...]:
+def _places(argv: list[str]) -> tuple[Path, ...]:
     """Where a journal may be: as `Cli.base`, but without a parsed command line."""
-    argv = sys.argv[1:]
     for option in ("--dir", "-C"):
         if option in argv[:-1]:
             return (Path(argv[argv.index(option) + 1]),)

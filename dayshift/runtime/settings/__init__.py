@@ -1,6 +1,2 @@
 """The two files that people write, read strictly: every error at once, each with file,
 line, cause and the way out. No driver is built here and nothing outside is reached."""
-
-from dayshift.runtime.settings.load import load_change, load_estate
-
-__all__ = ["load_change", "load_estate"]

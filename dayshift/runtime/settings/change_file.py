@@ -21,7 +21,7 @@ class StepFile(Strict):
     name: Name = Field(description="Unique among the steps of a region.")
     worker: str = Field(description="Name of an installed worker driver.")
     interrupt: Literal["between", "signal", "never"] = Field(
-        "between",
+        default="between",
         description="When the work may be stopped. between: before or after this step. "
         "signal: within it, by a signal. never: not until the steps are through.",
     )
@@ -38,7 +38,8 @@ class RegionWorkFile(Strict):
 
     region: str = Field(description="A region of the estate.")
     expect_version: str = Field(
-        "", description="The version that its probes must report afterwards, in quotes."
+        default="",
+        description="The version that its probes must report afterwards, in quotes.",
     )
     steps: list[StepFile] = Field(
         default_factory=list,
@@ -56,8 +57,10 @@ class ChangeFile(Strict):
 
     change: Name = Field(description="The change's name.")
     reason: str = Field(description="Why it is done; stands in the report.")
-    ticket: str = Field("", description="Where it was asked for.")
-    author: str = Field("", description="Who wrote it, and so cannot approve it.")
+    ticket: str = Field(default="", description="Where it was asked for.")
+    author: str = Field(
+        default="", description="Who wrote it, and so cannot approve it."
+    )
     regions: list[Annotated[RegionWorkFile, BeforeValidator(_named)]] = Field(
         description="Every region that is maintained, in the order of the work."
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from dayshift.model.dial import DialKind
 from dayshift.model.estate import Disposition, GatePolicy, Policy
@@ -38,13 +39,13 @@ class Strict(BaseModel):
 
 def duration(default_ms: int, description: str) -> Any:
     """A duration whose default an editor shows as people write it."""
-    shown = {"default": duration_text(default_ms)}
+    shown: JsonDict = {"default": duration_text(default_ms)}
     return Field(default_ms, description=description, json_schema_extra=shown)
 
 
 def share(default_bp: int, description: str) -> Any:
     """A share whose default an editor shows as people write it."""
-    shown = {"default": share_text(default_bp)}
+    shown: JsonDict = {"default": share_text(default_bp)}
     return Field(default_bp, description=description, json_schema_extra=shown)
 
 
@@ -59,7 +60,7 @@ def _shares(default_bp: tuple[int, ...], description: str) -> Any:
 class RegionFile(Strict):
     """One region."""
 
-    title: str = Field("", description="What people call the region.")
+    title: str = Field(default="", description="What people call the region.")
 
 
 class Driven(Strict):
@@ -94,7 +95,8 @@ class MeterFile(Driven):
         "Only when both sides agree is a region proven empty.",
     )
     gate: bool = Field(
-        True, description="Whether it also judges the return; false: proves empty only."
+        default=True,
+        description="Whether it also judges the return; false: proves empty only.",
     )
     regions: list[Name] = Field(
         default_factory=list,
@@ -123,15 +125,18 @@ class ResidueFile(Strict):
         "cut_after). accepted: a person takes the loss, a second one agrees, until a "
         "day (needs accepted_by, second, expires, ceiling_rpm).",
     )
-    source: str = Field("", description="Who sends these requests.")
+    source: str = Field(default="", description="Who sends these requests.")
     ceiling_rpm: int = Field(
-        0, ge=0, le=10**9, description="Most requests per minute that are expected."
+        default=0,
+        ge=0,
+        le=10**9,
+        description="Most requests per minute that are expected.",
     )
     cut_after: Duration = duration(0, "When a cut class is closed.")
-    accepted_by: str = Field("", description="Who accepts the loss.")
-    second: str = Field("", description="The second person, who agrees.")
+    accepted_by: str = Field(default="", description="Who accepts the loss.")
+    second: str = Field(default="", description="The second person, who agrees.")
     expires: Moment = Field(
-        0,
+        default=0,
         description="When the acceptance ends.",
         json_schema_extra={"default": ""},
     )
@@ -165,7 +170,8 @@ class ServiceFile(Strict):
         description="What may still reach a drained region. What is not listed holds.",
     )
     stays: str = Field(
-        "", description="Why a pass does not move this service. Absent: it moves."
+        default="",
+        description="Why a pass does not move this service. Absent: it moves.",
     )
 
 
@@ -195,16 +201,17 @@ class CalibrationFile(Strict):
     """How noisy this estate is when nothing is wrong."""
 
     trusted: bool = Field(
-        GATE.trusted, description="Only a trusted calibration may roll back by itself."
+        default=GATE.trusted,
+        description="Only a trusted calibration may roll back by itself.",
     )
     dispersion: float = Field(
-        GATE.dispersion_ppm / PPM,
+        default=GATE.dispersion_ppm / PPM,
         ge=1,
         le=1000,
         description="How many bad answers come together; 1.0: each by itself.",
     )
     variation: float = Field(
-        GATE.variation_ppm / PPM,
+        default=GATE.variation_ppm / PPM,
         ge=0,
         le=100,
         description="How the ratio between regions drifts (squared coefficient of "
@@ -225,13 +232,13 @@ class GateFile(Strict):
         GATE.absolute_error_bp, "More errors than this are bad without comparison."
     )
     rollback_odds: int = Field(
-        GATE.rollback_odds,
+        default=GATE.rollback_odds,
         ge=2,
         le=10**9,
         description="Odds to 1 that it is worse, at which it is rolled back.",
     )
     promote_odds: int = Field(
-        GATE.promote_odds,
+        default=GATE.promote_odds,
         ge=2,
         le=10**9,
         description="Odds to 1 that it is not worse, at which the next rung may come.",
@@ -241,10 +248,13 @@ class GateFile(Strict):
         GATE.horizon_ms, "Harm on the next rung is reckoned over this time."
     )
     harm_requests: int = Field(
-        GATE.harm_requests, ge=1, le=10**9, description="Bad answers that are bearable."
+        default=GATE.harm_requests,
+        ge=1,
+        le=10**9,
+        description="Bad answers that are bearable.",
     )
     tolerated_ratio: float = Field(
-        GATE.tolerated_ratio_ppm / PPM,
+        default=GATE.tolerated_ratio_ppm / PPM,
         ge=1,
         le=100,
         description="As much worse than the other regions is still even.",
@@ -254,7 +264,7 @@ class GateFile(Strict):
         description="Answers slower than each of these are judged; ascending.",
     )
     calibration: CalibrationFile = Field(
-        default_factory=CalibrationFile,
+        default=CalibrationFile(),
         description="How noisy this estate is when nothing is wrong.",
     )
 
@@ -263,7 +273,7 @@ class PolicyFile(Strict):
     """What the estate promises itself."""
 
     serving: int = Field(
-        POLICY.serving,
+        default=POLICY.serving,
         ge=1,
         le=64,
         description="Regions that must keep serving each service.",
@@ -287,7 +297,7 @@ class PolicyFile(Strict):
         POLICY.empty_limit_ms, "Not empty after this: the run holds and says who comes."
     )
     probe_streak: int = Field(
-        POLICY.probe_streak,
+        default=POLICY.probe_streak,
         ge=1,
         le=1000,
         description="Good probes in a row that show a region fit for users.",
@@ -305,18 +315,16 @@ class PolicyFile(Strict):
         POLICY.lease_ms, "How long a drain lasts that no controller renews."
     )
     approvals: int = Field(
-        POLICY.approvals,
+        default=POLICY.approvals,
         ge=0,
         le=10,
         description="How many people other than the author must approve a plan.",
     )
     override_second_person: bool = Field(
-        POLICY.override_second_person,
+        default=POLICY.override_second_person,
         description="Whether overriding a guard takes a second person.",
     )
-    gate: GateFile = Field(
-        default_factory=GateFile, description="How the return is judged."
-    )
+    gate: GateFile = Field(default=GateFile(), description="How the return is judged.")
 
 
 class EstateFile(Strict):
@@ -337,5 +345,5 @@ class EstateFile(Strict):
         default_factory=list, description="Whom to call, in this order."
     )
     policy: PolicyFile = Field(
-        default_factory=PolicyFile, description="What the estate promises itself."
+        default=PolicyFile(), description="What the estate promises itself."
     )

@@ -1,242 +1,306 @@
-"""What a well-formed estate or change must also mean. Every rule notes its faults on
-the source and goes on, so that all of them are shown at once."""
+"""What a well-formed estate must also mean: the rules between its keys.
+
+Every rule notes its faults on the source and goes on, so that all are told at once. The
+policy's own rules are in `policy_rules`, those of a change in `change_rules`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from dayshift.limits import FULL_BP
-from dayshift.model.estate import Disposition, Estate
+from dayshift.limits import DIALS_MAX, FULL_BP, REGIONS_MAX, SERVICES_MAX
+from dayshift.model.estate import Disposition
 from dayshift.model.evidence import Side
+from dayshift.model.units import percent
 from dayshift.runtime.settings.estate_file import (
-    ChangeFile,
     EstateFile,
     MeterFile,
-    PolicyFile,
     ProbeFile,
-    RegionWorkFile,
     ResidueFile,
     ServiceFile,
 )
-from dayshift.runtime.settings.yaml_source import Path_, Source
+from dayshift.runtime.settings.policy_rules import policy_rules
+from dayshift.runtime.settings.units import WILDCARD, name_fault
+from dayshift.runtime.settings.yaml_source import Path_, Source, short
+
+REGION_MAPS = ("clusters", "regions", "urls")
+"""Options that map each region to something, in every driver of traffic."""
+EXPLICIT = "targets are explicit: empty, null and wildcard never mean all"
+EMPTY_NEEDS = "a region is proven empty only by meters of both sides"
 
 
 def estate_rules(file: EstateFile, source: Source) -> None:
     """Note every fault of meaning in an estate."""
-    regions = set(file.regions)
-    need = file.policy.serving + 1
-    if len(regions) < need:
-        source.fault(
-            "TOO-FEW-REGIONS",
-            ("regions",),
-            f"{len(regions)} regions; policy.serving {file.policy.serving} needs "
-            f"{need}",
-            "name more regions or lower policy.serving",
-        )
+    written = source.data.get("regions")
+    regions = list(written) if isinstance(written, dict) else []
+    names(_estate_names(file), source)
+    _sizes(file, regions, source)
     for name, service in file.services.items():
         _service(service, ("services", name), regions, source)
-    _unique(
-        [
-            (dial.name, ("services", name, "dials", number, "name"))
-            for name, service in file.services.items()
-            for number, dial in enumerate(service.dials)
-        ],
-        source,
-    )
+    dials = [
+        (dial.name, ("services", name, "dials", number, "name"))
+        for name, service in file.services.items()
+        for number, dial in enumerate(service.dials)
+    ]
+    unique(dials, source, "claims and records name dials by it")
     for name, duty in file.duties.items():
-        known = duty.regions if duty.regions is not None else sorted(regions)
-        _regions(known, regions, ("duties", name, "regions"), source, least=2)
-    _unique(
-        [(n.name, ("notify", i, "name")) for i, n in enumerate(file.notify)], source
-    )
-    _policy(file.policy, source)
+        path = ("duties", name, "regions")
+        if "regions" in duty.model_fields_set:
+            named_regions(duty.regions, regions, path, source)
+            if len(duty.regions) == 1:
+                what, because = "names one region", "then no other could take the duty"
+                source.fault("REGIONS-INVALID", path, what, "name two or more", because)
+    channels = [(one.name, ("notify", i, "name")) for i, one in enumerate(file.notify)]
+    unique(channels, source, "acknowledgements name the channel by it")
+    policy_rules(file.policy, source)
+
+
+def _estate_names(file: EstateFile) -> Iterator[tuple[str, Path_]]:
+    yield file.estate, ("estate",)
+    for key in ("regions", "services", "duties", "brackets"):
+        for name in getattr(file, key):
+            yield name, (key, name)
+    for service, one in file.services.items():
+        for key in ("dials", "meters", "probes"):
+            for number, part in enumerate(getattr(one, key)):
+                yield part.name, ("services", service, key, number, "name")
+        for number, residue in enumerate(one.residue):
+            yield residue.class_, ("services", service, "residue", number, "class")
+    for number, channel in enumerate(file.notify):
+        yield channel.name, ("notify", number, "name")
+
+
+def _sizes(file: EstateFile, regions: list[str], source: Source) -> None:
+    need = file.policy.serving + 1
+    if not regions:
+        because = "an estate without regions has nothing to maintain"
+        source.fault("ESTATE-EMPTY", ("regions",), "is empty", "name two", because)
+    elif len(regions) < need:
+        because = "while one region is out, that many others must keep serving"
+        next_step = "name more regions, or lower policy.serving"
+        what = f"has {len(regions)}, policy.serving {file.policy.serving} needs {need}"
+        source.fault("TOO-FEW-REGIONS", ("regions",), what, next_step, because)
+    moving = [name for name, one in file.services.items() if not one.stays]
+    if not moving:
+        what = "is empty" if not file.services else "has none that moves (all `stays`)"
+        because = "an estate without services has no traffic to move"
+        source.fault("ESTATE-EMPTY", ("services",), what, "describe one", because)
+    for count, most, key in (
+        (len(regions), REGIONS_MAX, "regions"),
+        (len(file.services), SERVICES_MAX, "services"),
+        (sum(len(one.dials) for one in file.services.values()), DIALS_MAX, "dials"),
+    ):
+        if count > most:
+            path: Path_ = ("services",) if key == "dials" else (key,)
+            what = f"has {count} {key} (limit {most})"
+            source.fault("ESTATE-TOO-LARGE", path, what, "split the estate")
 
 
 def _service(
-    service: ServiceFile, path: Path_, regions: set[str], source: Source
+    service: ServiceFile, path: Path_, regions: list[str], source: Source
 ) -> None:
-    for key in ("shares", "capacity_rps"):
-        named = set(getattr(service, key))
-        for name in sorted(named - regions):
-            _unknown(name, regions, (*path, key, name), source)
-        for name in sorted(regions - named):
-            source.fault(
-                "REGION-MISSING",
-                (*path, key),
-                f"says nothing about region {name}",
-                f"add {name}",
-            )
-    total = sum(service.shares.values())
-    if total != FULL_BP:
-        source.fault(
-            "SHARES-INVALID",
-            (*path, "shares"),
-            f"sum to {total / 100:.2f} %, not 100.00 %",
-            "make them sum to 100 %",
-        )
-    for side in Side:
-        if not any(one.side is side for one in service.meters):
-            source.fault(
-                "METER-MISSING",
-                (*path, "meters"),
-                f"has none on the {side.value} side, so a region could not be proven "
-                "empty",
-                f"add a meter with `side: {side.value}`",
-            )
-    kinds: tuple[tuple[str, Sequence[MeterFile | ProbeFile]], ...] = (
-        ("meters", service.meters),
-        ("probes", service.probes),
-    )
-    for kind, ones in kinds:
-        named_at: list[tuple[str, Path_]] = []
-        for number, one in enumerate(ones):
-            here = (*path, kind, number)
-            named_at.append((one.name, (*here, "name")))
-            if one.regions is not None:
-                _regions(one.regions, regions, (*here, "regions"), source)
-        _unique(named_at, source)
+    _shares(service, path, regions, source)
+    if not service.stays:
+        _instruments(service, path, regions, source)
+    _measured("meters", service.meters, path, regions, source)
+    _measured("probes", service.probes, path, regions, source)
+    for number, dial in enumerate(service.dials):
+        at = (*path, "dials", number, "options")
+        _option_maps(dial.options, regions, regions, at, source)
     for number, residue in enumerate(service.residue):
         _residue(residue, (*path, "residue", number), source)
-    _unique(
-        [(r.class_, (*path, "residue", i)) for i, r in enumerate(service.residue)],
-        source,
-    )
+    classes = [
+        (one.class_, (*path, "residue", i, "class"))
+        for i, one in enumerate(service.residue)
+    ]
+    unique(classes, source, "one class has one disposition")
+
+
+def _shares(
+    service: ServiceFile, path: Path_, regions: list[str], source: Source
+) -> None:
+    region_map(service.shares, regions, (*path, "shares"), source)
+    region_map(service.capacity_rps, regions, (*path, "capacity_rps"), source)
+    total = sum(service.shares.values())
+    if total != FULL_BP:
+        what = f"sums to {percent(total)}, not 100.00 %"
+        because = "every request must have a region"
+        verb = "add" if total < FULL_BP else "take away"
+        next_step = f"{verb} {percent(abs(FULL_BP - total))}"
+        source.fault("SHARES-INVALID", (*path, "shares"), what, next_step, because)
+    for name, rps in service.capacity_rps.items():
+        if rps < 1:
+            what = f"is {rps} requests per second (least 1)"
+            because = "a region without capacity can never take over"
+            at = (*path, "capacity_rps", name)
+            source.fault("CAPACITY-INVALID", at, what, "measure it", because)
+
+
+def _measured(
+    key: str,
+    ones: Sequence[MeterFile | ProbeFile],
+    path: Path_,
+    regions: list[str],
+    source: Source,
+) -> None:
+    """Names, regions and targets of meters or probes."""
+    named = [(one.name, (*path, key, i, "name")) for i, one in enumerate(ones)]
+    unique(named, source, "readings are told apart by it")
+    for number, one in enumerate(ones):
+        at = (*path, key, number)
+        if "regions" in one.model_fields_set:
+            named_regions(one.regions, regions, (*at, "regions"), source)
+        wanted = one.regions or regions
+        _option_maps(one.options, wanted, regions, (*at, "options"), source)
+
+
+def _instruments(
+    service: ServiceFile, path: Path_, regions: list[str], source: Source
+) -> None:
+    """What a service that moves must have: a dial, meters of both sides, a probe."""
+    if not service.dials:
+        because = "without a dial no traffic can be moved"
+        next_step = "add one, or say under `stays:` why the service stays"
+        what = "has no dial"
+        source.fault("DIAL-MISSING", (*path, "dials"), what, next_step, because)
+    for side in Side:
+        sided = [one for one in service.meters if one.side is side]
+        next_step = f"add a meter with `side: {side.value}`"
+        bare = _uncovered(sided, regions)
+        if bare is not None:
+            what = f"has no {side.value}-side meter{bare}"
+            at = (*path, "meters")
+            source.fault("METER-MISSING", at, what, next_step, EMPTY_NEEDS)
+    bare = _uncovered(service.probes, regions)
+    if bare is not None:
+        because = "a region is asked directly before users return to it"
+        what = f"has no probe{bare}"
+        source.fault("PROBE-MISSING", (*path, "probes"), what, "add one", because)
+
+
+def _uncovered(ones: Sequence[MeterFile | ProbeFile], regions: list[str]) -> str | None:
+    """Which regions none of these speaks about, in words; None if all are covered."""
+    covered = {name for one in ones for name in (one.regions or regions)}
+    bare = [name for name in regions if name not in covered]
+    if not ones:
+        return ""
+    return f" for {', '.join(bare)}" if bare else None
 
 
 def _residue(residue: ResidueFile, path: Path_, source: Source) -> None:
-    missing: list[str] = []
-    match residue.disposition:
-        case Disposition.EXPECTED:
-            missing = [k for k in ("source", "ceiling_rpm") if not getattr(residue, k)]
-        case Disposition.CUT:
-            missing = [] if residue.cut_after else ["cut_after"]
-        case Disposition.ACCEPTED:
-            wanted = ("accepted_by", "second", "expires", "ceiling_rpm")
-            missing = [k for k in wanted if not getattr(residue, k)]
-            if residue.second and residue.second == residue.accepted_by:
-                source.fault(
-                    "RESIDUE-INVALID",
-                    (*path, "second"),
-                    f"{residue.second} cannot be the second person of their own",
-                    "name somebody else",
-                )
-        case Disposition.FORWARD:
-            pass
-    for key in missing:
-        source.fault(
-            "RESIDUE-INVALID",
-            path,
-            f"disposition {residue.disposition.value} needs {key}",
-            f"add {key}",
-        )
-    if residue.expires and expires_wall_ms(residue.expires) is None:
-        source.fault(
-            "RESIDUE-INVALID",
-            (*path, "expires"),
-            f"`{residue.expires[:40]}` is no time with a zone",
-            "write it like 2026-12-31T18:00:00+01:00",
-        )
+    kind = residue.disposition
+    needed = {
+        Disposition.EXPECTED: ("source", "ceiling_rpm"),
+        Disposition.FORWARD: (),
+        Disposition.CUT: ("cut_after",),
+        Disposition.ACCEPTED: ("accepted_by", "second", "expires", "ceiling_rpm"),
+    }
+    owners = {"cut_after": Disposition.CUT}
+    owners |= dict.fromkeys(("accepted_by", "second", "expires"), Disposition.ACCEPTED)
+    because = "what still reaches a drained region needs an answer by somebody"
+    for key in needed[kind]:
+        if not getattr(residue, key):
+            what = f"is missing, disposition {kind.value} needs it"
+            at = (*path, key)
+            source.fault("RESIDUE-INVALID", at, what, f"add `{key}:`", because)
+    for key, owner in owners.items():
+        if key in residue.model_fields_set and kind is not owner:
+            what = f"belongs to disposition {owner.value}, this one is {kind.value}"
+            next_step = "remove it, or change the disposition"
+            source.fault("RESIDUE-INVALID", (*path, key), what, next_step, because)
+    if residue.second and residue.second.strip() == residue.accepted_by.strip():
+        what = f"{short(residue.second)} cannot be the second person of their own"
+        because = "an accepted loss takes two people"
+        at = (*path, "second")
+        source.fault("RESIDUE-INVALID", at, what, "name somebody else", because)
 
 
-def expires_wall_ms(text: str) -> int | None:
-    """Milliseconds since the epoch of an ISO 8601 time with its zone, or None."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return None if moment.tzinfo is None else int(moment.timestamp() * 1000)
-
-
-def _policy(policy: PolicyFile, source: Source) -> None:
-    drain, ramp = list(policy.drain), list(policy.ramp)
-    if drain != sorted(set(drain), reverse=True) or drain[-1] != 0:
-        source.fault(
-            "DRAIN-INVALID",
-            ("policy", "drain"),
-            "does not fall step by step to 0 %",
-            "write it like [25 %, 0 %]",
-        )
-    if ramp != sorted(set(ramp)) or ramp[0] == 0:
-        source.fault(
-            "RAMP-INVALID",
-            ("policy", "ramp"),
-            "does not rise from above 0 %",
-            "write it like [1 %, 5 %, 25 %, 50 %]",
-        )
-    if policy.quiet < policy.fresh // 2 or not policy.quiet:
-        source.fault(
-            "QUIET-INVALID",
-            ("policy", "quiet"),
-            f"{policy.quiet} ms of silence with readings up to {policy.fresh} ms old "
-            "would prove nothing",
-            "make quiet at least as long as fresh",
-        )
-    if policy.fresh < 500:
-        source.fault(
-            "FRESH-INVALID",
-            ("policy", "fresh"),
-            f"{policy.fresh} ms is shorter than two looks (least 500 ms)",
-            "make it longer",
-        )
-    slow = list(policy.gate.slow)
-    if slow != sorted(set(slow)) or (slow and not slow[0]):
-        source.fault(
-            "SLOW-INVALID", ("policy", "gate", "slow"), "does not rise", "sort it"
-        )
-
-
-def _unique(named: Iterable[tuple[str, Path_]], source: Source) -> None:
-    seen: set[str] = set()
-    for name, path in named:
-        if name in seen:
-            source.fault("NAME-TWICE", path, f"{name} is taken", "choose another name")
-        seen.add(name)
-
-
-def _regions(
-    named: Iterable[str],
-    regions: set[str],
+def _option_maps(
+    options: Mapping[str, Any],
+    wanted: Iterable[str],
+    regions: list[str],
     path: Path_,
     source: Source,
-    least: int = 1,
 ) -> None:
-    names = list(named)
-    for name in sorted(set(names) - regions):
-        _unknown(name, regions, path, source)
-    if len(set(names)) < least or len(set(names)) != len(names):
-        source.fault(
-            "REGIONS-INVALID",
-            path,
-            f"names {len(set(names))} different regions of {len(names)} "
-            f"(least {least}); empty means none, never all",
-            "name each region once",
-        )
+    """Options that map regions name each one, and give each one a target."""
+    for key in REGION_MAPS:
+        if key not in options:
+            continue
+        here, value = (*path, key), options[key]
+        if value in (None, "", WILDCARD, [], {}):
+            what = "names no region" if value != WILDCARD else "is a wildcard"
+            source.fault("TARGETS-EMPTY", here, what, "name each region", EXPLICIT)
+        elif isinstance(value, dict):
+            region_map(value, regions, here, source, wanted)
+            for name, target in value.items():
+                if target in (None, "", WILDCARD, [], {}):
+                    what, at = "has no explicit target", (*here, name)
+                    source.fault("TARGETS-EMPTY", at, what, "name one", EXPLICIT)
 
 
-def _unknown(name: str, regions: set[str], path: Path_, source: Source) -> None:
-    source.fault(
-        "REGION-UNKNOWN",
-        path,
-        f"there is no region {name}",
-        f"use one of {', '.join(sorted(regions)) or 'the regions above'}",
-    )
-
-
-def change_rules(file: ChangeFile, estate: Estate, source: Source) -> None:
-    """Note every fault of meaning in a change."""
-    regions = set(estate.region_names())
-    seen: set[str] = set()
-    for number, one in enumerate(file.regions):
-        own = isinstance(one, RegionWorkFile)
-        name = one.region if isinstance(one, RegionWorkFile) else one
-        path: Path_ = ("regions", number, "region") if own else ("regions", number)
+def region_map(
+    named: Iterable[str],
+    regions: list[str],
+    path: Path_,
+    source: Source,
+    wanted: Iterable[str] | None = None,
+) -> None:
+    """Note regions that a mapping names wrongly or leaves out."""
+    found = list(named)
+    for name in found:
         if name not in regions:
-            _unknown(name, regions, path, source)
-        if name in seen:
-            source.fault("REGION-TWICE", path, f"{name} a second time", "name it once")
-        seen.add(name)
-        if isinstance(one, RegionWorkFile) and one.steps is not None:
-            steps = ("regions", number, "steps")
-            _unique([(s.name, (*steps, i)) for i, s in enumerate(one.steps)], source)
-    _unique([(s.name, ("steps", i)) for i, s in enumerate(file.steps)], source)
+            unknown_region(name, regions, (*path, name), source)
+    for name in regions if wanted is None else wanted:
+        if name in regions and name not in found:
+            what = f"says nothing about region {short(name)}"
+            source.fault("REGION-MISSING", path, what, f"add {short(name)}", EXPLICIT)
+
+
+def named_regions(
+    named: list[str], regions: list[str], path: Path_, source: Source
+) -> None:
+    """Note what is wrong with a list of regions."""
+    if not named:
+        next_step = "name the regions, or remove the key"
+        source.fault("TARGETS-EMPTY", path, "names no region", next_step, EXPLICIT)
+    for number, name in enumerate(named):
+        if name not in regions:
+            unknown_region(name, regions, (*path, number), source)
+        elif name in named[:number]:
+            what = f"names {short(name)} a second time"
+            source.fault("REGION-TWICE", (*path, number), what, "name it once")
+
+
+def unknown_region(name: str, regions: list[str], path: Path_, source: Source) -> None:
+    """Note a region that the estate does not have."""
+    if not regions:
+        return
+    listed = f"use {' or '.join(regions[:8])}"
+    if name == WILDCARD or not name:
+        what = "is a wildcard" if name else "names no region"
+        source.fault("TARGETS-EMPTY", path, what, listed, EXPLICIT)
+        return
+    what = f"names region {short(name)}, which the estate does not have"
+    source.fault("REGION-UNKNOWN", path, what, listed)
+
+
+def names(found: Iterable[tuple[str, Path_]], source: Source) -> None:
+    """Note every name that cannot be one."""
+    because = "names stand in claims at devices, in records and in file names"
+    for name, path in found:
+        fault = name_fault(name)
+        if fault:
+            source.fault("NAME-INVALID", path, fault, "choose another name", because)
+
+
+def unique(
+    named: Iterable[tuple[str, Path_]], source: Source, because: str = ""
+) -> None:
+    """Note every name that is taken already."""
+    seen: dict[str, Path_] = {}
+    for name, path in named:
+        if name and name in seen:
+            what = f"{short(name)} is taken in line {source.line(seen[name])}"
+            source.fault("NAME-TWICE", path, what, "choose another name", because)
+        seen.setdefault(name, path)

@@ -1,0 +1,69 @@
+"""What a policy must also mean: the relations between its times and its shares."""
+
+from __future__ import annotations
+
+from dayshift.limits import OBSERVE_MS, RUNGS_MAX
+from dayshift.model.units import percent
+from dayshift.runtime.settings.estate_file import PolicyFile
+from dayshift.runtime.settings.units import duration_text
+from dayshift.runtime.settings.yaml_source import Source
+
+LOOKS_FRESH_MIN = 2
+"""A reading must outlast this many looks, or every one is stale when it is used."""
+
+
+def policy_rules(policy: PolicyFile, source: Source) -> None:
+    """Note every fault of meaning in a policy."""
+    _shares(policy, source)
+    _times(policy, source)
+    slow = list(policy.gate.slow)
+    if slow != sorted(set(slow)) or 0 in slow:
+        path = ("policy", "gate", "slow")
+        because = "each bound counts the answers beyond the one before"
+        source.fault("SLOW-INVALID", path, "does not rise", "sort it", because)
+
+
+def _shares(policy: PolicyFile, source: Source) -> None:
+    drain, ramp = list(policy.drain), list(policy.ramp)
+    shown = ", ".join(percent(bp) for bp in drain[:8])
+    if not drain or drain != sorted(set(drain), reverse=True) or drain[-1]:
+        because = "a drain ends with nothing, and never gives traffic back on its way"
+        what = f"[{shown}] does not fall step by step to 0 %"
+        next_step = "write it like [25 %, 0 %]"
+        source.fault("DRAIN-INVALID", ("policy", "drain"), what, next_step, because)
+    shown = ", ".join(percent(bp) for bp in ramp[:8])
+    if not ramp or ramp != sorted(set(ramp)) or not ramp[0]:
+        because = "a return goes upwards, each rung judged by more traffic"
+        what = f"[{shown}] does not rise from above 0 %"
+        next_step = "write it like [1 %, 5 %, 25 %, 50 %]"
+        source.fault("RAMP-INVALID", ("policy", "ramp"), what, next_step, because)
+    for key, shares in (("drain", drain), ("ramp", ramp)):
+        if len(shares) > RUNGS_MAX:
+            what = f"has {len(shares)} steps (limit {RUNGS_MAX})"
+            source.fault("POLICY-INVALID", ("policy", key), what, "name fewer")
+    if not policy.headroom:
+        because = "no survivor could take anything"
+        path = ("policy", "headroom")
+        source.fault("POLICY-INVALID", path, "is 0 %", "write it like 85 %", because)
+
+
+def _times(policy: PolicyFile, source: Source) -> None:
+    """Each bound with what it must not be shorter than."""
+    look_ms = LOOKS_FRESH_MIN * OBSERVE_MS
+    fresh = ("fresh", policy.fresh)
+    for (key, ms), (other, least), because in (
+        (fresh, ("two looks", look_ms), "every reading would be stale when it is used"),
+        (("quiet", policy.quiet), fresh, "one old reading could prove a region empty"),
+        (("empty_limit", policy.empty_limit), ("quiet", policy.quiet),
+         "it would be over before a region could be proven empty"),
+        (("blind_limit", policy.blind_limit), fresh,
+         "one late reading would count as blind"),
+        (("lease", policy.lease), fresh, "a drain would end between two looks"),
+        (("absence_limit", policy.absence_limit), ("return_time", policy.return_time),
+         "a region could never be back in time"),
+    ):  # fmt: skip
+        if ms < least or not ms:
+            what = f"is {duration_text(ms)}, shorter than {other} "
+            what += f"({duration_text(least)})" if ms else "allows"
+            next_step = f"at least {duration_text(max(least, 1))}"
+            source.fault("POLICY-INVALID", ("policy", key), what, next_step, because)
