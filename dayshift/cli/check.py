@@ -19,6 +19,9 @@ from dayshift.model.units import percent
 from dayshift.runtime.session import Workspace
 from dayshift.surfaces import words
 
+LOG_WIDTH = 200
+"""Lines of a pipe are not folded to the width of a terminal that is not there."""
+
 
 def check(cli: Cli) -> int:
     """Reach everything that the estate names, read it back, say what is missing.
@@ -51,6 +54,8 @@ def check(cli: Cli) -> int:
 
 def _print(estate: Estate, state: JournalState, found: list[Finding]) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for _ in range(3):
         table.add_column(no_wrap=True)

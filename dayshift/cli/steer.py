@@ -101,8 +101,8 @@ def confirm(
     cli: Cli,
     step: Annotated[str, typer.Argument(help="The step that waits for a person.")],
     item: Annotated[
-        int, typer.Option("--item", min=1, help="One line of its checklist.")
-    ] = 0,
+        int | None, typer.Option("--item", min=1, help="One line of its checklist.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="The whole checklist.")] = False,
     result: Annotated[
         str, typer.Option("--result", help="done, partial or failed.")
@@ -116,7 +116,7 @@ def confirm(
 
     Example: `dayshift confirm replace-disks --item 2 --as Ada`
     """
-    if bool(item) == every and result == "done":
+    if (item is None) != every and result == "done":
         raise typer.BadParameter("say --item N or --all", param_hint="--item")
     args = {"step": step, "item": str(item) if item else "all", "result": result}
     args |= {"note": note} if note else {}

@@ -13,7 +13,6 @@ import msgspec
 
 from dayshift.model.units import Instant
 
-
 BEYOND_US = 1_000_000_000_000
 """The bound of the last bucket where a source has one without bound (`+Inf`)."""
 
@@ -36,9 +35,10 @@ class Residue(msgspec.Struct, frozen=True):
 class MeterReading(msgspec.Struct, frozen=True):
     """Cumulative counts of one service in one region from one meter.
 
-    `requests` and `errors` count user requests only; `ignored` counts what was identified
-    as not a user (health, probe, scrape), by class. `buckets` maps an upper bound in
-    microseconds to the number of user requests at or below it (cumulative in the bound).
+    `requests` and `errors` count user requests only; `ignored` counts what was
+    identified as not a user (health, probe, scrape), by class. `buckets` maps an upper
+    bound in microseconds to the number of user requests at or below it (cumulative in
+    the bound).
     `series` changes when the source restarts.
     """
 
@@ -93,13 +93,18 @@ def add(left: Counts, right: Counts) -> Counts:
 
 
 def quantile_us(counts: Counts, per_mille: int) -> int | None:
-    """Upper bound (microseconds) of the quantile's bucket; None if empty."""
+    """Upper bound (microseconds) of the quantile's bucket; None if empty.
+
+    What lies beyond the last finite bound is shown as that bound: more is not known.
+    """
     bounds = sorted(counts.buckets)
     total = counts.buckets[bounds[-1]] if bounds else 0
     if total <= 0:
         return None
     need = -(-total * per_mille // 1000)
-    return next(le for le in bounds if counts.buckets[le] >= need)
+    found = next(le for le in bounds if counts.buckets[le] >= need)
+    finite = [le for le in bounds if le < BEYOND_US]
+    return min(found, finite[-1]) if finite else None
 
 
 class ProbeReading(msgspec.Struct, frozen=True):

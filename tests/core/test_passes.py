@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from dayshift.core.state import Status
 from dayshift.model import records as r
+from dayshift.model.dial import Claim
 from dayshift.model.evidence import Verdict, VerdictKind
 from dayshift.model.plan import Verb
 from dayshift.model.records import Phase, RunResult
-from dayshift.model.sight import DutySight, WorkSight, WorkStatus
+from dayshift.model.sight import DutySight, Sight, WorkSight, WorkStatus
 from tests.kit.play import Play, change, estate
 
 WAY = [
@@ -103,39 +104,33 @@ def test_a_crash_after_every_record_still_ends_well() -> None:
         assert play.dials == play.plan.baseline
 
 
+class Dying(Play):
+    """A controller that dies between one intent and its outcome."""
+
+    def __init__(self, point: int, applied: bool) -> None:
+        self.point, self.applied, self.died = point, applied, False
+        super().__init__()
+
+    def act(self, action: r.Action, sight: Sight) -> None:
+        if self.died or self.seq < self.point:
+            super().act(action, sight)
+            return
+        self.died = True
+        intent = self.append(r.Intent(action))[0]
+        if self.applied:
+            self._apply(action, Claim("demo", "j", self.epoch, intent.seq))
+        self.crash()
+
+
 @pytest.mark.parametrize("applied", [True, False])
 def test_an_intent_without_outcome_is_observed(applied: bool) -> None:
     length = Play().until_closed().seq
     for point in range(5, length):
-        play = Play()
-        pending: list[r.Action] = []
-
-        def die(action: r.Action, play: Play = play, point: int = point) -> bool:
-            return play.seq >= point
-
-        act = play.act
-
-        def act_or_die(action: r.Action, sight: object, play: Play = play) -> None:
-            if play.seq >= point and not pending:
-                pending.append(action)
-                intent = play.append(r.Intent(action))[0]
-                if applied:
-                    play._apply(action, play_claim(play, intent.seq))
-                play.crash()
-            else:
-                act(action, sight)  # type: ignore[arg-type]
-
-        play.act = act_or_die  # type: ignore[method-assign]
+        play = Dying(point, applied)
         play.until_closed()
         assert play.run.result is RunResult.DONE, point
         assert len(play.started) == 2
         assert play.holders["nightly"] in (("fra",), ("ber",))
-
-
-def play_claim(play: Play, seq: int) -> object:
-    from dayshift.model.dial import Claim
-
-    return Claim("demo", "j", play.epoch, seq)
 
 
 def test_drift_holds_and_adopt_takes_it() -> None:
@@ -301,9 +296,7 @@ def test_an_evacuation_never_takes_the_last_server() -> None:
             replace(
                 place,
                 meters=tuple(replace(m, age_ms=60_000) for m in place.meters),
-                probes=tuple(
-                    replace(p, streak=0, failures=9) for p in place.probes
-                ),
+                probes=tuple(replace(p, streak=0, failures=9) for p in place.probes),
             )
             if place.region == "ber"
             else place

@@ -34,7 +34,7 @@ FAST = {
 
 
 def hurry(folder: Path) -> None:
-    """The demo's estate with a fast policy: what is tested is survival, not patience."""
+    """The demo's estate with a fast policy: survival is tested, not patience."""
     path = folder / "dayshift.yaml"
     lines = []
     for line in path.read_text().splitlines():

@@ -271,9 +271,7 @@ class Play:
                 return record.body
         raise AssertionError("the request was not answered")
 
-    def until(
-        self, test: Callable[[Play], bool], turns: int = 2_000
-    ) -> Play:
+    def until(self, test: Callable[[Play], bool], turns: int = 2_000) -> Play:
         for _ in range(turns):
             if test(self):
                 return self

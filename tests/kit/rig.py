@@ -23,7 +23,10 @@ from tests.kit.play import change, estate
 from tests.kit.world import World
 
 POLICY = GatePolicy(
-    trusted=True, blast_bp=100, dwell_ms_min=0, absolute_error_bp=200,
+    trusted=True,
+    blast_bp=100,
+    dwell_ms_min=0,
+    absolute_error_bp=200,
     slow_us=(100_000,),
 )
 
@@ -136,7 +139,9 @@ class Rig:
         self.workers = {
             work.region: MemoryWorker(self, work.region) for work in self.change.regions
         }
-        self.duties = {d.name: MemoryDuty(d.name, d.regions) for d in self.estate.duties}
+        self.duties = {
+            d.name: MemoryDuty(d.name, d.regions) for d in self.estate.duties
+        }
         self.brackets = {b.name: MemoryBracket(b.name) for b in self.estate.brackets}
         self.notify = {n.name: MemoryNotify(n.name) for n in self.estate.notify}
         self.bad_release = False
@@ -152,9 +157,7 @@ class Rig:
             dials={"entry": self.dial},
             meters={(service.name, one.name): one for one in self.meters},
             probes={(service.name, "shop"): MemoryProbe("shop", self.world)},
-            workers={
-                (region, "upgrade"): one for region, one in self.workers.items()
-            },
+            workers={(region, "upgrade"): one for region, one in self.workers.items()},
             duties=dict(self.duties),
             brackets=dict(self.brackets),
             notify=dict(self.notify),
@@ -170,6 +173,4 @@ class Rig:
             bodies = (r.Planned(self.plan), r.RunOpened(self.plan.digest, "ada"))
             for record in journal.append(*bodies, run="run-1"):
                 state = fold(state, record)
-        return Orchestrator(
-            journal, state, self.drivers(), self.clock, SystemEntropy()
-        )
+        return Orchestrator(journal, state, self.drivers(), self.clock, SystemEntropy())

@@ -1,0 +1,429 @@
+"""Every rule of the two files, one wrong edit of the good file each.
+
+A case names the edit, the code that must be told, and words of the message. The line in
+the message is checked for all of them: it must be the line that was edited.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dayshift.errors import EXIT_USAGE, Reason, SettingsInvalid
+from dayshift.model.estate import Change, Disposition, Estate, Interrupt
+from dayshift.runtime import wiring
+from dayshift.runtime.settings import load
+
+KIT = Path(__file__).parent.parent / "kit"
+ESTATE = (KIT / "dayshift.yaml").read_text()
+CHANGE = (KIT / "change.yaml").read_text()
+
+
+def estate_of(text: str, folder: Path) -> Estate:
+    path = folder / "dayshift.yaml"
+    path.write_text(text)
+    return load.load_estate(path, wiring.options_of)
+
+
+def change_of(text: str, folder: Path) -> Change:
+    path = folder / "change.yaml"
+    path.write_text(text)
+    estate = load.load_estate(KIT / "dayshift.yaml", wiring.options_of)
+    return load.load_change(path, estate, wiring.options_of)
+
+
+def edited(text: str, old: str, new: str) -> tuple[str, set[int]]:
+    """The text with one edit, and the numbers of the lines that it touched."""
+    assert text.count(old) >= 1, f"{old!r} is not in the file"
+    before, after = text.split(old, 1)
+    first = before.count("\n") + 1
+    return before + new + after, set(range(first, first + new.count("\n") + 1))
+
+
+def told(error: SettingsInvalid, code: str) -> Reason:
+    """The reason with this code; every reason has a cause and a way out."""
+    for reason in error.reasons:
+        assert reason.because and reason.next and reason.so, reason
+    found = [reason for reason in error.reasons if reason.code == code]
+    assert found, f"no {code} in:\n{error}"
+    return found[0]
+
+
+def test_the_good_files_mean_what_they_say(tmp_path: Path) -> None:
+    estate = estate_of(ESTATE, tmp_path)
+    assert estate.name == "demo" and estate.region_names() == ("fra", "ber")
+    shop = estate.service("shop")
+    assert shop.shares == {"fra": 5000, "ber": 5000}
+    assert [one.gate for one in shop.meters] == [True, False]
+    assert shop.meters[0].regions == ("fra", "ber")
+    assert shop.residue[0].disposition is Disposition.EXPECTED
+    assert estate.duties[0].regions == ("fra", "ber")
+    assert estate.notify[0].escalate_ms == 300_000
+    policy = estate.policy
+    assert (policy.headroom_bp, policy.drain_bp) == (8500, (2500, 0))
+    assert policy.ramp_bp == (100, 500, 2500, 5000)
+    assert (policy.soak_ms, policy.absence_ms) == (10_000, 86_400_000)
+    assert policy.gate.slow_us == (100_000, 250_000)
+    assert policy.gate.tolerated_ratio_ppm == 1_100_000
+    assert policy.gate.trusted and policy.gate.dwell_ms_min == 0
+    change = change_of(CHANGE, tmp_path)
+    assert [work.region for work in change.regions] == ["fra", "ber"]
+    step = change.regions[1].steps[0]
+    assert (step.interrupt, step.limit_ms, step.undo) == (Interrupt.NEVER, 60_000, True)
+
+
+ESTATE_CASES = {
+    "an unknown key": ("    shares:", "    sharez:", "KEY-UNKNOWN", "`shares`"),
+    "an unknown policy": ("  serving: 1", "  servin: 1", "KEY-UNKNOWN", "`serving`"),
+    "a driver's unknown key": (
+        "route_config: entry", "route_confg: x", "KEY-UNKNOWN", "`route_config`"
+    ),
+    "a driver's nested key": ("rds_file:", "rds_fil:", "KEY-UNKNOWN", "`rds_file`"),
+    "a driver's wrong value": (
+        'admin: "http://127.0.0.1:19901"}', "admin: 7}", "VALUE-INVALID", "text"
+    ),
+    "an unknown driver": ("driver: envoy", "driver: envoi", "DRIVER-UNKNOWN", "`envoy`"),
+    "a region twice": (
+        "  ber: {title: Berlin}", "  fra: {title: Again}", "KEY-TWICE", "fra"
+    ),
+    "one region": ("  ber: {title: Berlin}\n", "", "TOO-FEW-REGIONS", "needs 2"),
+    "more serving than regions": (
+        "serving: 1 ", "serving: 2 ", "TOO-FEW-REGIONS", "has 2, policy.serving 2"
+    ),
+    "a region's name": ("  fra: {title", "  Fra: {title", "NAME-INVALID", "lowercase"),
+    "a long name": (
+        "- name: on-call", f"- name: {'x' * 64}", "NAME-INVALID", "64 characters (limit 63"
+    ),
+    "a name with an underscore": (
+        "alert-silence:", "alert_silence:", "NAME-INVALID", "dashes"
+    ),
+    "shares that do not sum": (
+        "shares: {fra: 50 %, ber: 50 %}", "shares: {fra: 50 %, ber: 40 %}",
+        "SHARES-INVALID", "90.00 %, not 100.00 %",
+    ),
+    "a share of nowhere": (
+        "shares: {fra: 50 %, ber: 50 %}", "shares: {fra: 50 %, muc: 50 %}",
+        "REGION-UNKNOWN", "muc",
+    ),
+    "a wildcard share": (
+        "shares: {fra: 50 %, ber: 50 %}", 'shares: {"*": 100 %}',
+        "TARGETS-EMPTY", "wildcard",
+    ),
+    "a share left out": (
+        "shares: {fra: 50 %, ber: 50 %}", "shares: {fra: 100 %}", "REGION-MISSING", "ber"
+    ),
+    "capacity left out": (
+        "{fra: 900, ber: 900}", "{fra: 900}", "REGION-MISSING", "says nothing about"
+    ),
+    "capacity of nowhere": (
+        "{fra: 900, ber: 900}", "{fra: 900, ber: 900, muc: 1}", "REGION-UNKNOWN", "muc"
+    ),
+    "no capacity": (
+        "{fra: 900, ber: 900}", "{fra: 900, ber: 0}", "CAPACITY-INVALID", "(least 1)"
+    ),
+    "a cluster left out": (
+        "clusters: {fra: region_fra, ber: region_ber}", "clusters: {fra: region_fra}",
+        "REGION-MISSING", "ber",
+    ),
+    "a cluster of nowhere": (
+        "ber: region_ber}\n", "ber: region_ber, muc: x}\n", "REGION-UNKNOWN", "muc"
+    ),
+    "empty clusters": (
+        "clusters: {fra: region_fra, ber: region_ber}", "clusters: {}",
+        "TARGETS-EMPTY", "names no region",
+    ),
+    "wildcard clusters": (
+        "clusters: {fra: region_fra, ber: region_ber}", 'clusters: "*"',
+        "TARGETS-EMPTY", "wildcard",
+    ),
+    "a null cluster": (
+        "clusters: {fra: region_fra, ber: region_ber}",
+        "clusters: {fra: region_fra, ber: null}", "TARGETS-EMPTY", "no explicit target",
+    ),
+    "a share without unit": (
+        "shares: {fra: 50 %,", "shares: {fra: 50,", "VALUE-INVALID", "write `50 %`"
+    ),
+    "a share too fine": (
+        "shares: {fra: 50 %,", "shares: {fra: 50.001 %,", "VALUE-INVALID", "finer"
+    ),
+    "a share too large": (
+        "shares: {fra: 50 %,", "shares: {fra: 500 %,", "VALUE-INVALID", "than 100 %"
+    ),
+    "time without unit": ("soak: 10 s", "soak: 10", "VALUE-INVALID", "write `10 s`"),
+    "a strange unit": ("soak: 10 s", "soak: 10 sec", "VALUE-INVALID", "`sec` is no unit"),
+    "endless time": ("soak: 10 s", "soak: 9999 d", "VALUE-INVALID", "ten years"),
+    "text for a number": (
+        "probe_streak: 5", "probe_streak: five", "VALUE-INVALID", "whole number"
+    ),
+    "a number out of bounds": (
+        "serving: 1 ", "serving: 0 ", "VALUE-INVALID", "below the least, 1"
+    ),
+    "an empty value": ("  soak: 10 s", "  soak:", "VALUE-INVALID", "is empty"),
+    "a yes": ("gate: false", "gate: no", "VALUE-INVALID", "neither true nor false"),
+    "a kind of dial": ("kind: split", "kind: splitt", "VALUE-INVALID", "'split'"),
+    "no meter of users": ("side: users", "side: region", "METER-MISSING", "users-side"),
+    "no meter of the region": (
+        "side: region", "side: users", "METER-MISSING", "region-side"
+    ),
+    "a meter for one region": (
+        "side: region", "regions: [fra]\n        side: region",
+        "METER-MISSING", "region-side meter for ber",
+    ),
+    "a meter for no region": (
+        "side: region", "side: region\n        regions: []", "TARGETS-EMPTY", "no region"
+    ),
+    "a meter for all": (
+        "side: region", 'side: region\n        regions: ["*"]',
+        "TARGETS-EMPTY", "wildcard",
+    ),
+    "a meter for null": (
+        "side: region", "side: region\n        regions:", "VALUE-INVALID", "is empty"
+    ),
+    "a meter for a region twice": (
+        "side: region", "side: region\n        regions: [fra, ber, fra]",
+        "REGION-TWICE", "fra",
+    ),
+    "a duty for one": (
+        "  nightly:\n", "  nightly:\n    regions: [fra]\n", "REGIONS-INVALID", "one region"
+    ),
+    "a ramp that falls": (
+        "ramp: [1 %, 5 %, 25 %, 50 %]", "ramp: [5 %, 1 %]", "RAMP-INVALID", "not rise"
+    ),
+    "a ramp from nothing": (
+        "ramp: [1 %, 5 %, 25 %, 50 %]", "ramp: [0 %, 1 %]", "RAMP-INVALID", "above 0 %"
+    ),
+    "a ramp that stands": (
+        "ramp: [1 %, 5 %, 25 %, 50 %]", "ramp: [1 %, 1 %]", "RAMP-INVALID", "not rise"
+    ),
+    "no ramp": ("ramp: [1 %, 5 %, 25 %, 50 %]", "ramp: []", "RAMP-INVALID", "rise"),
+    "a drain that rises": (
+        "drain: [25 %, 0 %]", "drain: [5 %, 25 %, 0 %]", "DRAIN-INVALID", "not fall"
+    ),
+    "a drain that ends high": (
+        "drain: [25 %, 0 %]", "drain: [25 %, 1 %]", "DRAIN-INVALID", "to 0 %"
+    ),
+    "no headroom": ("headroom: 85 %", "headroom: 0 %", "POLICY-INVALID", "0 %"),
+    "quiet shorter than fresh": (
+        "quiet: 3 s", "quiet: 2 s", "POLICY-INVALID", "is 2 s, shorter than fresh (3 s)"
+    ),
+    "fresh shorter than looks": (
+        "fresh: 3 s", "fresh: 300 ms", "POLICY-INVALID", "shorter than two looks"
+    ),
+    "never empty": (
+        "empty_limit: 15 min", "empty_limit: 1 s", "POLICY-INVALID", "than quiet"
+    ),
+    "never back": (
+        "absence_limit: 24 h", "absence_limit: 30 s", "POLICY-INVALID", "than return_time"
+    ),
+    "slow that falls": (
+        "slow: [100 ms, 250 ms]", "slow: [250 ms, 100 ms]", "SLOW-INVALID", "not rise"
+    ),
+    "expected without source": (
+        "source: dayshift itself, ", "", "RESIDUE-INVALID", "source is missing"
+    ),
+    "expected without ceiling": (
+        ", ceiling_rpm: 600", "", "RESIDUE-INVALID", "ceiling_rpm is missing"
+    ),
+    "cut without a time": (
+        "disposition: expected", "disposition: cut", "RESIDUE-INVALID", "cut_after"
+    ),
+    "accepted by nobody": (
+        "disposition: expected", "disposition: accepted", "RESIDUE-INVALID", "second is"
+    ),
+    "accepted twice by one": (
+        "disposition: expected,",
+        "disposition: accepted, accepted_by: Ada, second: Ada, expires: 2031-01-31,",
+        "RESIDUE-INVALID", "their own",
+    ),
+    "an expiry that is no day": (
+        "disposition: expected,",
+        "disposition: accepted, accepted_by: Ada, second: Bob, expires: soon,",
+        "VALUE-INVALID", "not a day",
+    ),
+    "a field of another disposition": (
+        "ceiling_rpm: 600", "ceiling_rpm: 600, second: Bob",
+        "RESIDUE-INVALID", "belongs to disposition accepted",
+    ),
+    "a tag": ("estate: demo", "estate: !!str demo", "YAML-TAG", "tag"),
+    "a tab": ("  ber: {title", "\tber: {title", "YAML-INVALID", "\\t"),
+    "a list for a mapping": ("  gate:\n", "  gate: []\n  x:\n", "VALUE-INVALID", "a list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ESTATE_CASES)
+def test_a_wrong_estate_is_told_at_its_line(case: str, tmp_path: Path) -> None:
+    old, new, code, words = ESTATE_CASES[case]
+    text, lines = edited(ESTATE, old, new)
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of(text, tmp_path)
+    reason = told(caught.value, code)
+    assert words in f"{reason.what} {reason.next}", str(reason)
+    line = int(reason.what.removeprefix("dayshift.yaml:").split(":")[0])
+    near = {line - 1, line, line + 1} if not new else {line}
+    whole = code in ("METER-MISSING", "TOO-FEW-REGIONS")
+    assert whole or near & lines, f"told at line {line}, edited {sorted(lines)}"
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+CHANGE_CASES = {
+    "an unknown region": ("region: ber", "region: muc", "REGION-UNKNOWN", "fra or ber"),
+    "a region twice": ("region: ber", "region: fra", "REGION-TWICE", "line 5"),
+    "a wildcard": ("region: ber", 'region: "*"', "TARGETS-EMPTY", "wildcard"),
+    "an empty region": ("region: ber", 'region: ""', "TARGETS-EMPTY", "no region"),
+    "a null region": ("region: ber", "region:", "VALUE-INVALID", "never means all"),
+    "a version that is a number": (
+        'expect_version: "2"', "expect_version: 2", "VALUE-INVALID", "quotes"
+    ),
+    "an unknown worker": (
+        "worker: command", "worker: comand", "DRIVER-UNKNOWN", "`command`"
+    ),
+    "a worker's unknown key": ("check:", "chekc:", "KEY-UNKNOWN", "`check`"),
+    "a step without argv": ('argv: [./upgrade, "2"]', "", "KEY-MISSING", "argv"),
+    "an interrupt": ("interrupt: never", "interrupt: nevr", "VALUE-INVALID", "`never`"),
+    "no reason": (
+        "reason: upgrade the shop to version 2", 'reason: ""', "REASON-EMPTY", "say why"
+    ),
+    "no limit's unit": ("limit: 1 min", "limit: 60", "VALUE-INVALID", "`60 s`"),
+    "a step twice": (
+        "  - name: upgrade\n",
+        "  - {name: upgrade, worker: command, options: {argv: [./x]}}\n"
+        "  - name: upgrade\n",
+        "NAME-TWICE", "taken in line",
+    ),
+    "own steps that are empty": (
+        'expect_version: "2"', "steps: []", "STEPS-EMPTY", "nothing to do in fra"
+    ),
+    "a change's name": ("change: shop-2", "change: shop 2", "NAME-INVALID", "no name"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHANGE_CASES)
+def test_a_wrong_change_is_told_at_its_line(case: str, tmp_path: Path) -> None:
+    old, new, code, words = CHANGE_CASES[case]
+    text, _ = edited(CHANGE, old, new)
+    with pytest.raises(SettingsInvalid) as caught:
+        change_of(text, tmp_path)
+    reason = told(caught.value, code)
+    assert words in f"{reason.what} {reason.next}", str(reason)
+    assert reason.what.startswith("change.yaml:")
+
+
+def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    text = ESTATE
+    for old, new in (
+        ("shares: {fra: 50 %, ber: 50 %}", "shares: {fra: 50 %, ber: 40 %}"),
+        ("  serving: 1", "  servin: 1"),
+        ("soak: 10 s", "soak: 10"),
+        ("kind: split", "kind: splitt"),
+        ("side: users", "side: region"),
+        ("rds_file:", "rds_fil:"),
+        ("driver: http", "driver: htp"),
+        ("source: dayshift itself, ", ""),
+        ("ramp: [1 %, 5 %, 25 %, 50 %]", "ramp: [5 %, 1 %]"),
+        ("estate: demo", "estate: !x Demo"),
+    ):
+        text, _ = edited(text, old, new)
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of(text, tmp_path)
+    codes = [reason.code for reason in caught.value.reasons]
+    assert sorted(codes) == [
+        "DRIVER-UNKNOWN", "KEY-UNKNOWN", "KEY-UNKNOWN", "METER-MISSING", "NAME-INVALID",
+        "RAMP-INVALID", "RESIDUE-INVALID", "SHARES-INVALID", "VALUE-INVALID",
+        "VALUE-INVALID", "YAML-TAG",
+    ], str(caught.value)  # fmt: skip
+    lines = [int(one.what.split(":")[1]) for one in caught.value.reasons]
+    assert lines == sorted(lines)
+
+
+def test_what_follows_from_a_fault_is_not_told(tmp_path: Path) -> None:
+    text, _ = edited(ESTATE, "shares: {fra: 50 %,", "shares: {fra: fifty,")
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of(text, tmp_path)
+    assert [reason.code for reason in caught.value.reasons] == ["VALUE-INVALID"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "FILE-EMPTY"),
+        ("# nothing but words\n", "FILE-EMPTY"),
+        ("{}", "KEY-MISSING"),
+        ("- a\n- b\n", "YAML-INVALID"),
+        ("estate: a\n---\nestate: b\n", "YAML-INVALID"),
+        ("%YAML 1.1\n---\nestate: a\n", "YAML-INVALID"),
+        ("estate: demo\nregions: {}\nservices: {}\n", "ESTATE-EMPTY"),
+        ("estate: demo\nregions:\nservices:\n", "VALUE-INVALID"),
+        ("estate: &a [*a]\n", "YAML-ALIAS"),
+        ("estate: " + "[" * 5_000, "FILE-TOO-LARGE"),
+        ("a: 0\n" * 300_000, "FILE-TOO-LARGE"),
+        ("estate: a\x00b\n", "FILE-ENCODING"),
+        ('estate: "\\ud800"\n', "FILE-ENCODING"),
+    ],
+)
+def test_a_file_that_is_no_estate(text: str, code: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of(text, tmp_path)
+    told(caught.value, code)
+
+
+def test_aliases_cannot_explode(tmp_path: Path) -> None:
+    bomb = ["a0: &a0 [x]"]
+    bomb += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of("\n".join(bomb), tmp_path)
+    told(caught.value, "FILE-TOO-LARGE")
+
+
+def test_an_alias_is_a_value_like_any(tmp_path: Path) -> None:
+    text = ESTATE.replace("fra: 50 %", "fra: &half 50 %").replace(
+        "ber: 50 %", "ber: *half"
+    )
+    assert estate_of(text, tmp_path) == estate_of(ESTATE, tmp_path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "no.yaml", tmp_path):
+        with pytest.raises(SettingsInvalid) as caught:
+            load.load_estate(path, wiring.options_of)
+        told(caught.value, "FILE-UNREADABLE")
+
+
+def test_a_driver_that_cannot_be_imported(tmp_path: Path) -> None:
+    def broken(kind: str, driver: str) -> None:
+        raise ImportError(f"no {driver}")
+
+    with pytest.raises(SettingsInvalid) as caught:
+        load.load_estate(KIT / "dayshift.yaml", broken)
+    told(caught.value, "DRIVER-BROKEN")
+
+
+def test_the_fingerprint_is_of_the_meaning(tmp_path: Path) -> None:
+    plain = estate_of(ESTATE, tmp_path).fingerprint
+    spelled = ESTATE.replace("soak: 10 s", "soak: 10000 ms # ten").replace(
+        "85 %", "85%"
+    )
+    assert estate_of(spelled, tmp_path).fingerprint == plain
+    other = ESTATE.replace("soak: 10 s", "soak: 11 s")
+    assert estate_of(other, tmp_path).fingerprint != plain
+    assert change_of(CHANGE, tmp_path).fingerprint not in ("", plain)
+
+
+def test_where_a_value_stands() -> None:
+    path = KIT / "dayshift.yaml"
+    line = 1 + ESTATE.split("\n").index("  headroom: 85 %")
+    assert load.where(path, "policy.headroom") == f"dayshift.yaml:{line}"
+    assert load.where(path, "services.shop.dials.0.options.absent").startswith(
+        "dayshift.yaml:"
+    )
+
+
+def test_a_service_that_stays_needs_no_dials(tmp_path: Path) -> None:
+    more = """
+  ledger:
+    shares: {fra: 100 %, ber: 0 %}
+    capacity_rps: {fra: 10, ber: 10}
+    stays: a single writer, moved by hand in March
+duties:"""
+    estate = estate_of(ESTATE.replace("\nduties:", more), tmp_path)
+    assert [one.name for one in estate.moving()] == ["shop"]
