@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from dayshift.cli import say
 from dayshift.cli.confirming import confirm
 from dayshift.cli.everywhere import Cli
@@ -9,7 +11,7 @@ from dayshift.cli.foreground import Asked, Foreground, Manner
 from dayshift.cli.telling import peek
 from dayshift.core import review
 from dayshift.core.state import RunState, Status
-from dayshift.errors import Refused
+from dayshift.errors import JournalHeld, Refused
 from dayshift.model.plan import PassPlan, Plan, Verb
 from dayshift.runtime.session import Session, Workspace
 from dayshift.surfaces import words
@@ -33,12 +35,26 @@ def launch(
         _begin(cli, plan, yes)
     elif run.digest == plan.digest:
         request = _go_on(cli, run, yes) or request
-    session = Session.open(workspace, plan.estate.name)
+    session = _open(workspace, plan.estate.name)
     try:
         session.begin(plan, cli.person)
+        if run is not None and not cli.as_json:
+            say.note(
+                f"resuming run {run.run}: {run.now_at.region} is in "
+                f"{run.now_at.phase.value}; every dial is read back before anything "
+                "moves"
+            )
         return Foreground(cli, session, manner).go(request)
     finally:
         session.close()
+
+
+def _open(workspace: Workspace, estate: str) -> Session:
+    try:
+        return Session.open(workspace, estate)
+    except JournalHeld as error:
+        way = "`dayshift watch` follows it; pause, abort and all others reach it"
+        raise JournalHeld(replace(error.reason, next=way)) from None
 
 
 def _begin(cli: Cli, plan: Plan, yes: bool) -> None:
@@ -52,13 +68,7 @@ def _begin(cli: Cli, plan: Plan, yes: bool) -> None:
 
 
 def _go_on(cli: Cli, run: RunState, yes: bool) -> Asked | None:
-    """Say what is resumed; a pause was somebody's wish, so it is asked about."""
-    here = run.now_at
-    if not cli.as_json:
-        say.note(
-            f"resuming run {run.run}: {here.region} is in {here.phase.value}; every "
-            "dial is read back before anything moves"
-        )
+    """A pause was somebody's wish, so its end is asked about."""
     if run.status is not Status.PAUSED:
         return None
     confirm(cli, f"It was paused by {run.paused_by}. Go on?", yes)

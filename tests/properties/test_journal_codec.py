@@ -100,7 +100,7 @@ def test_a_float_in_a_typed_field_is_refused(number):
         {None: 1},
         {True: 1},
         {(1, 2): 1},
-        object(),
+        pytest.param(object(), id="an-object"),
     ],
     ids=repr,
 )

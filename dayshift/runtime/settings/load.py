@@ -89,7 +89,7 @@ def where(path: Path, dotted: str) -> str:
 
 
 def _fingerprint(kind: str, thing: msgspec.Struct) -> str:
-    """A hash over the meaning: comments, order of keys and spelling do not count."""
+    """A hash over the meaning: comments and spelling do not count."""
     content = msgspec.json.encode(thing, order="sorted")
     return hashlib.sha256(f"dayshift {kind} 1\n".encode() + content).hexdigest()
 

@@ -43,6 +43,8 @@ KINDS_SHOWN = {
     "less_than": "is not below {lt}",
     "literal_error": "is not {expected}",
     "enum": "is not {expected}",
+    "too_short": "has too few items (least {min_length})",
+    "string_pattern_mismatch": "does not match `{pattern}`",
 }
 
 
@@ -141,6 +143,8 @@ def note_faults(
         spoiled |= _note_unknown(fault["loc"], base, source, model)
     for fault in faults:
         path = _in_file((*base, *fault["loc"]), source)
+        if fault["type"] == "too_short" and _has_faults_inside(fault, faults):
+            continue
         if fault["type"] == "missing" and path not in spoiled:
             code, what = "KEY-MISSING", "is missing"
             source.fault(code, path, what, f"add `{path[-1]}:`")
@@ -150,6 +154,14 @@ def note_faults(
         if fault["type"] != "extra_forbidden":
             spoiled.add(path)
     return spoiled
+
+
+def _has_faults_inside(outer: ErrorDetails, faults: list[ErrorDetails]) -> bool:
+    """Wrong items are left out of their list, which then seems too short."""
+    loc = outer["loc"]
+    return any(
+        fault["loc"][: len(loc)] == loc and fault is not outer for fault in faults
+    )
 
 
 def _note_unknown(
@@ -168,13 +180,13 @@ def _note_unknown(
 
 def _words(fault: ErrorDetails) -> tuple[str, str]:
     """What is wrong with a value, and what to do."""
+    value = fault["input"]
+    if value is None or value == "":
+        return "is empty", "write a value, or remove the key; empty never means all"
     told = KINDS_SHOWN.get(fault["type"])
     if told is None:
         text = fault["msg"].removeprefix("Value error, ")
         return text[:1].lower() + text[1:], "mend the value"
-    value = fault["input"]
-    if value is None:
-        return "is empty", "write a value, or remove the key; empty never means all"
     context = fault.get("ctx", {})
     what = f"has {_shown(value)}, which {told.format(**context)}"
     choices = re.findall("'([^']+)'", str(context.get("expected", "")))
