@@ -34,7 +34,9 @@ def launch(
     if run is None:
         _begin(cli, plan, yes)
     elif run.digest == plan.digest:
-        request = _go_on(cli, run, yes) or request
+        resume = _go_on(cli, run, yes)
+        # A hurry is a wish to go on as well.
+        request = request or resume
     session = _open(workspace, plan.estate.name)
     try:
         session.begin(plan, cli.person)

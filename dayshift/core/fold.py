@@ -22,6 +22,7 @@ from dayshift.core.state import (
     Status,
 )
 from dayshift.errors import Bug
+from dayshift.model.dial import Setting
 from dayshift.model import records as r
 from dayshift.model.records import ActionKind, OutcomeKind, Phase, Record
 
@@ -58,7 +59,7 @@ def _(body: r.Genesis, state: JournalState, record: Record) -> JournalState:
 def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
     if body.epoch <= state.epoch:
         raise Bug(f"epoch went from {state.epoch} to {body.epoch}")
-    return replace(state, epoch=body.epoch, holder=body.holder)
+    return replace(state, epoch=body.epoch, holder=body.holder, led=record.at)
 
 
 @_apply.register
@@ -149,13 +150,16 @@ def _(body: r.Phased, state: JournalState, record: Record) -> JournalState:
         moved = replace(moved, attempt=here.attempt + 1, verdicts={})
     if body.new is Phase.SOAKING:
         moved = replace(moved, index=here.index, index_since=record.at)
-    if body.new in (Phase.EMPTYING, Phase.SERVING):
+    if body.new is Phase.HANDING_OVER:
+        entered = {**moved.entered, body.new.value: record.at}
+        moved = replace(moved, entered=entered)
+    if body.new in (Phase.EMPTYING, Phase.SERVING, Phase.RETURNING):
         moved = replace(moved, certified=False, trip_base={})
-    current = run.current
-    last = len(run.passes) - 1
-    if body.new in transitions.ENDED and current < last:
-        current += 1
-    return _with(state, _put(replace(run, current=current), moved))
+    run = _put(run, moved)
+    if body.new in (Phase.DONE, Phase.DONE_PARTIAL):
+        current = min(run.current + 1, len(run.passes) - 1)
+        run = replace(run, current=current, hurry=False)
+    return _with(state, run)
 
 
 @_apply.register
@@ -213,6 +217,7 @@ def _(body: r.Adopted, state: JournalState, record: Record) -> JournalState:
         confirmed={**state.confirmed, body.dial: body.setting},
         confirmed_at={**state.confirmed_at, body.dial: record.at},
         claims=claims,
+        tried=_without(state.tried, body.dial),
     )
 
 
@@ -233,7 +238,26 @@ def _(body: r.Intent, state: JournalState, record: Record) -> JournalState:
         here = _pass(run, action.region)
         if action.target not in here.started:
             run = _put(run, replace(here, started=(*here.started, action.target)))
+    if action.kind is ActionKind.ENTER_BRACKET:
+        # From here on it may be open, whatever the outcome says, and must be left.
+        opened = tuple(sorted({*run.brackets, action.target}))
+        run = replace(run, brackets=opened)
+    if action.kind is ActionKind.SET_DIAL and action.setting is not None:
+        state = replace(state, tried=_tried(state, action))
     return _with(state, run)
+
+
+def _tried(state: JournalState, action: r.Action) -> dict[str, tuple[Setting, ...]]:
+    before = state.tried.get(action.target, ())
+    new = [one for one in (action.setting, action.revert_to) if one is not None]
+    more = tuple(one for one in new if one not in before)
+    return {**state.tried, action.target: (*before, *more)}
+
+
+def _without(
+    tried: dict[str, tuple[Setting, ...]], dial: str
+) -> dict[str, tuple[Setting, ...]]:
+    return {name: settings for name, settings in tried.items() if name != dial}
 
 
 @_apply.register
@@ -264,10 +288,8 @@ def _succeeded(
                 claims=claims,
                 confirmed=confirmed,
                 confirmed_at={**state.confirmed_at, action.target: record.at},
+                tried=_without(state.tried, action.target),
             )
-        case ActionKind.ENTER_BRACKET:
-            opened = tuple(sorted({*run.brackets, action.target}))
-            return _with(state, replace(run, brackets=opened))
         case ActionKind.LEAVE_BRACKET:
             rest = tuple(name for name in run.brackets if name != action.target)
             return _with(state, replace(run, brackets=rest))
@@ -329,14 +351,19 @@ def _granted(run: RunState, request: r.Requested) -> RunState:
             return _cleared(replace(run, aborting=True))
         case "retry" | "adopt":
             return _cleared(run)
+        case "close":
+            begun = run.now_at.phase not in (Phase.SERVING, Phase.PREFLIGHT)
+            return _cleared(replace(run, aborting=run.aborting or not begun))
         case "done-by-hand":
             here = run.now_at
             step = request.args["step"]
             done = here.done if step in here.done else (*here.done, step)
             return _cleared(_put(run, replace(here, done=done)))
         case "accept":
-            accepted = tuple(sorted({*run.accepted, request.args["code"]}))
-            return _cleared(replace(run, accepted=accepted))
+            code = request.args["code"]
+            run = replace(run, accepted=tuple(sorted({*run.accepted, code})))
+            over = run.hold is not None and run.hold.reason.code == code
+            return _cleared(run) if over else run
         case "return":
             return _cleared(replace(run, hurry=True))
         case "take":

@@ -28,13 +28,18 @@ Answer = Callable[[Desk, Requested], "Reason | None"]
 
 
 def answer(desk: Desk) -> None:
-    """Answer every request that is open."""
-    for token, request in sorted(desk.run.requests.items()):
+    """Answer the oldest open request.
+
+    Why: one at a time, for what is granted to one person may make the next request
+    illegal; the next decision sees that.
+    """
+    for token, request in desk.run.requests.items():
         extra: list[AnyBody] = []
         reason = _reason(desk, request, extra)
         desk.records.append(Answered(token, reason is None, reason))
         if reason is None:
             desk.records.extend(extra)
+        return
 
 
 def _reason(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
@@ -56,6 +61,10 @@ def _reason(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | No
             extra.extend(_retry(desk))
             return None
         case "approve":
+            if not request.args.get("digest"):
+                return _missing(request, "digest")
+            if not request.args.get("expires_wall_ms", "0").isdecimal():
+                return _missing(request, "expires_wall_ms, a number")
             extra.append(_approval(request))
             return None
         case "adopt":
@@ -74,6 +83,10 @@ def _reason(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | No
 
 def _not(status: str, request: Requested) -> Reason:
     return _refused(f"NOT-{status.upper()}", f"the run is not {status}", request.verb)
+
+
+def _missing(request: Requested, what: str) -> Reason:
+    return _refused("ARGUMENT", f"`{request.verb}` needs {what}")
 
 
 def _refused(code: str, what: str, verb: str = "") -> Reason:
@@ -100,6 +113,8 @@ def _retry(desk: Desk) -> list[AnyBody]:
 
 def _adopt(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
     """Make what the dials show the expected, if it is something the plan allows."""
+    if desk.run.hold is None or desk.run.hold.reason.code != "DRIFT":
+        return _refused("NO-DRIFT", "the run is not held for a dial that drifted")
     for dial, usual in sorted(desk.plan.baseline.items()):
         reading = desk.sight.dials.get(dial)
         if reading is None or reading.setting is None:
@@ -127,7 +142,7 @@ def _by_hand(desk: Desk, request: Requested) -> Reason | None:
     wanted, step = request.args.get("step"), unfinished_step(desk.here, desk.plan)
     if desk.run.status is not Status.HELD or desk.here.phase is not Phase.WORKING:
         return _refused("NOT-HELD", "no step of the work is held")
-    if wanted != step:
+    if step is None or wanted != step:
         return _refused("NOT-THIS-STEP", f"step {wanted} is not next; {step} is")
     return None
 
@@ -164,11 +179,14 @@ def _close(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | Non
     here = desk.here
     if desk.run.status is not Status.HELD:
         return _not("held", request)
-    if here.phase in (Phase.SERVING, Phase.PREFLIGHT):
-        extra.append(RunClosed(RunResult.ABORTED, "closed; nothing is drained"))
+    if here.phase in (Phase.SERVING, Phase.PREFLIGHT, Phase.DONE):
+        return None
+    if here.phase is Phase.LEFT_DRAINED:
+        still = ", ".join(desk.run.brackets) or "nothing"
+        extra.append(RunClosed(RunResult.LEFT_DRAINED, f"closed; open: {still}"))
         return None
     if here.phase not in OUT:
         return _refused("NOT-DRAINED", f"{here.region} is {here.phase.value}")
-    extra.append(Phased(here.region, here.phase, Phase.LEFT_DRAINED, "closed"))
-    extra.append(RunClosed(RunResult.LEFT_DRAINED, request.args.get("reason", "")))
+    why = request.args.get("reason") or "closed"
+    extra.append(Phased(here.region, here.phase, Phase.LEFT_DRAINED, why))
     return None

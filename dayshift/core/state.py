@@ -129,19 +129,23 @@ class JournalState(msgspec.Struct, frozen=True):
     """Everything that outlives a run, and the run itself.
 
     `confirmed` and `claims` are what was last read back at each dial; `confirmed_at`
-    when, so that an older reading is never taken for drift.
+    when, so that an older reading is never taken for drift; `tried` what was written
+    since and never read back, so that our own lost write is not taken for drift either.
+    `led` is when the present controller began.
     """
 
     journal: str = ""
     estate: str = ""
     epoch: int = 0
     holder: str = ""
+    led: Instant | None = None
     seq: int = 0
     plans: dict[str, Plan] = {}
     approvals: dict[str, tuple[Approved, ...]] = {}
     confirmed: dict[str, Setting] = {}
     confirmed_at: dict[str, Instant] = {}
     claims: dict[str, Claim] = {}
+    tried: dict[str, tuple[Setting, ...]] = {}
     left_drained: tuple[str, ...] = ()
     run: RunState | None = None
 
@@ -150,6 +154,11 @@ class JournalState(msgspec.Struct, frozen=True):
         """The plan of the present run; only called while there is one."""
         assert self.run is not None
         return self.plans[self.run.digest]
+
+    def expected(self, dial: str) -> tuple[Setting, ...]:
+        """What the dial may show: what was confirmed, and what was tried since."""
+        usual = self.plan.baseline[dial]
+        return (self.confirmed.get(dial, usual), *self.tried.get(dial, ()))
 
     @property
     def open_run(self) -> RunState | None:

@@ -217,7 +217,8 @@ def fresh_claim_reason(found: Claim | None, token: Token) -> str | None:
     intent may be written again, which is how a partly applied write is completed.
     """
     if found is None:
-        return None if token.expected is None else "the claim is gone"
+        unclaimed = token.first or token.expected is None
+        return None if unclaimed else "the claim is gone"
     mine = token.claim
     if found == mine:
         return None

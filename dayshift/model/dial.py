@@ -102,12 +102,14 @@ class Token(msgspec.Struct, frozen=True):
 
     `serving` names the regions that keep serving after the write (the proof of
     invariant 1); `expected` the claim that must be at the device now (compare-and-set),
-    None only for a device never claimed before.
+    None only for a device never claimed before. `first` is true while no write of this
+    journal was ever confirmed at the dial: an instance without a claim is no surprise.
     """
 
     claim: Claim
     serving: tuple[str, ...]
     expected: Claim | None
+    first: bool = False
 
 
 class InstanceReading(msgspec.Struct, frozen=True):

@@ -188,6 +188,7 @@ def _token(
         claim=Claim(state.estate, state.journal, record.epoch, record.seq),
         serving=proof.serving_regions(sight, plan.estate, service),
         expected=_expected(state, action.target, before, record),
+        first=action.target not in state.claims,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dayshift.journal.audit import audit
+from dayshift.journal.lock import LOCK, read_holder
 from dayshift.journal.reader import JournalReader
 from dayshift.lab import estate, up, users, view
 from dayshift.lab.ledger import now_ms
@@ -26,8 +27,8 @@ SEED = int(os.environ.get("DAYSHIFT_SEED", "20261124"))
 FAST = {
     "drain_dwell": "300 ms",
     "soak": "1 s",
-    "quiet": "1 s",
-    "fresh": "2 s",
+    "quiet": "1500 ms",
+    "fresh": "1500 ms",
     "probe_streak": "2",
     "ramp": "[5 %, 25 %, 50 %]",
 }
@@ -53,6 +54,16 @@ def controller(spec: estate.LabSpec, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def until_it_leads(spec: estate.LabSpec, child: subprocess.Popen[bytes]) -> None:
+    """Wait until the child is the writer: a kill before that proves little."""
+    lock = Path(spec.dir) / ".dayshift" / LOCK
+    for _ in range(1_000):
+        holder = read_holder(lock) if lock.exists() else None
+        if child.poll() is not None or (holder and holder.pid == child.pid):
+            return
+        time.sleep(0.02)
+
+
 def run_with_kills(
     spec: estate.LabSpec, kills: int, dice: random.Random, log: Path
 ) -> tuple[int, int]:
@@ -63,8 +74,9 @@ def run_with_kills(
         try:
             if struck >= kills:
                 return child.wait(timeout=120), struck
+            until_it_leads(spec, child)
             try:
-                return child.wait(timeout=dice.uniform(0.4, 3.2)), struck
+                return child.wait(timeout=dice.uniform(0.0, 2.5)), struck
             except subprocess.TimeoutExpired:
                 child.send_signal(signal.SIGKILL)
                 struck += 1

@@ -35,7 +35,7 @@ def outcome(raw: bytes, name: str) -> Estate | Change | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(raw)
-        started = time.monotonic()
+        started = time.process_time()
         try:
             if name == "dayshift.yaml":
                 return load.load_estate(path, wiring.options_of)
@@ -52,7 +52,7 @@ def outcome(raw: bytes, name: str) -> Estate | Change | None:
                 str(reason).encode()
             return None
         finally:
-            assert time.monotonic() - started < LOAD_S_MAX
+            assert time.process_time() - started < LOAD_S_MAX
 
 
 def plain(text: str) -> Any:
@@ -99,7 +99,7 @@ CRUMBS = st.sampled_from(
     [
         ": ", "- ", "\n", "  ", "\t", "[", "]", "{", "}", ",", "&a ", "*a", "!t ", "? ",
         "|", ">", "#", "'", '"', "\\", "%", "---", "...", "estate", "regions", "fra",
-        "0",        "\r", "\u2028", "\u0085", "\ufeff", "\x00", "@", "`", "<<: ",
+        "0", "\r", "\u2028", "\u0085", "\ufeff", "\x00", "@", "`", "<<: ",
     ]
 )  # fmt: skip
 

@@ -10,44 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dayshift.errors import EXIT_USAGE, Reason, SettingsInvalid
-from dayshift.model.estate import Change, Disposition, Estate, Interrupt
+from dayshift.errors import EXIT_USAGE, SettingsInvalid
+from dayshift.model.estate import Disposition, Interrupt
 from dayshift.runtime import wiring
 from dayshift.runtime.settings import load
-
-KIT = Path(__file__).parent.parent / "kit"
-ESTATE = (KIT / "dayshift.yaml").read_text()
-CHANGE = (KIT / "change.yaml").read_text()
-
-
-def estate_of(text: str, folder: Path) -> Estate:
-    path = folder / "dayshift.yaml"
-    path.write_text(text)
-    return load.load_estate(path, wiring.options_of)
-
-
-def change_of(text: str, folder: Path) -> Change:
-    path = folder / "change.yaml"
-    path.write_text(text)
-    estate = load.load_estate(KIT / "dayshift.yaml", wiring.options_of)
-    return load.load_change(path, estate, wiring.options_of)
-
-
-def edited(text: str, old: str, new: str) -> tuple[str, set[int]]:
-    """The text with one edit, and the numbers of the lines that it touched."""
-    assert text.count(old) >= 1, f"{old!r} is not in the file"
-    before, after = text.split(old, 1)
-    first = before.count("\n") + 1
-    return before + new + after, set(range(first, first + new.count("\n") + 1))
-
-
-def told(error: SettingsInvalid, code: str) -> Reason:
-    """The reason with this code; every reason has a cause and a way out."""
-    for reason in error.reasons:
-        assert reason.because and reason.next and reason.so, reason
-    found = [reason for reason in error.reasons if reason.code == code]
-    assert found, f"no {code} in:\n{error}"
-    return found[0]
+from tests.kit.writing import CHANGE, ESTATE, KIT, change_of, edited, estate_of, told
 
 
 def test_the_good_files_mean_what_they_say(tmp_path: Path) -> None:
@@ -265,49 +232,6 @@ def test_a_wrong_estate_is_told_at_its_line(case: str, tmp_path: Path) -> None:
     whole = code in ("METER-MISSING", "TOO-FEW-REGIONS")
     assert whole or near & lines, f"told at line {line}, edited {sorted(lines)}"
     assert caught.value.exit_code == EXIT_USAGE
-
-
-CHANGE_CASES = {
-    "an unknown region": ("region: ber", "region: muc", "REGION-UNKNOWN", "fra or ber"),
-    "a region twice": ("region: ber", "region: fra", "REGION-TWICE", "line 5"),
-    "a wildcard": ("region: ber", 'region: "*"', "TARGETS-EMPTY", "wildcard"),
-    "an empty region": ("region: ber", 'region: ""', "TARGETS-EMPTY", "no region"),
-    "a null region": ("region: ber", "region:", "VALUE-INVALID", "never means all"),
-    "a version that is a number": (
-        'expect_version: "2"', "expect_version: 2", "VALUE-INVALID", "quotes"
-    ),
-    "an unknown worker": (
-        "worker: command", "worker: comand", "DRIVER-UNKNOWN", "`command`"
-    ),
-    "a worker's unknown key": ("check:", "chekc:", "KEY-UNKNOWN", "`check`"),
-    "a step without argv": ('argv: [./upgrade, "2"]', "", "KEY-MISSING", "argv"),
-    "an interrupt": ("interrupt: never", "interrupt: nevr", "VALUE-INVALID", "`never`"),
-    "no reason": (
-        "reason: upgrade the shop to version 2", 'reason: ""', "REASON-EMPTY", "say why"
-    ),
-    "no limit's unit": ("limit: 1 min", "limit: 60", "VALUE-INVALID", "`60 s`"),
-    "a step twice": (
-        "  - name: upgrade\n",
-        "  - {name: upgrade, worker: command, options: {argv: [./x]}}\n"
-        "  - name: upgrade\n",
-        "NAME-TWICE", "taken in line",
-    ),
-    "own steps that are empty": (
-        'expect_version: "2"', "steps: []", "STEPS-EMPTY", "nothing to do in fra"
-    ),
-    "a change's name": ("change: shop-2", "change: shop 2", "NAME-INVALID", "no name"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", CHANGE_CASES)
-def test_a_wrong_change_is_told_at_its_line(case: str, tmp_path: Path) -> None:
-    old, new, code, words = CHANGE_CASES[case]
-    text, _ = edited(CHANGE, old, new)
-    with pytest.raises(SettingsInvalid) as caught:
-        change_of(text, tmp_path)
-    reason = told(caught.value, code)
-    assert words in f"{reason.what} {reason.next}", str(reason)
-    assert reason.what.startswith("change.yaml:")
 
 
 def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:

@@ -264,8 +264,8 @@ class GateFile(Strict):
         description="Answers slower than each of these are judged; ascending.",
     )
     calibration: CalibrationFile = Field(
-        default=CalibrationFile(),
-        description="How noisy this estate is when nothing is wrong.",
+        default_factory=CalibrationFile,
+        description="The noise of this estate, learned or shipped.",
     )
 
 
@@ -324,7 +324,9 @@ class PolicyFile(Strict):
         default=POLICY.override_second_person,
         description="Whether overriding a guard takes a second person.",
     )
-    gate: GateFile = Field(default=GateFile(), description="How the return is judged.")
+    gate: GateFile = Field(
+        default_factory=GateFile, description="How the return is judged."
+    )
 
 
 class EstateFile(Strict):
@@ -345,5 +347,6 @@ class EstateFile(Strict):
         default_factory=list, description="Whom to call, in this order."
     )
     policy: PolicyFile = Field(
-        default=PolicyFile(), description="What the estate promises itself."
+        default_factory=PolicyFile,
+        description="Bounds that hold for every run: capacity, times, ramp, gate.",
     )
