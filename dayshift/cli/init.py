@@ -24,7 +24,7 @@ ESTATE_DEFAULT = "demo"
 REGIONS_DEFAULT = ("fra", "ber")
 SERVICE_DEFAULT = "shop"
 DRIVER_DEFAULT = "envoy"
-EDIT = "EDIT"
+EDIT = "# EDIT"
 
 Estate = Annotated[str, typer.Option("--estate", help="The estate's name.")]
 Regions = Annotated[
@@ -78,10 +78,8 @@ def init(
         return 0
     for path in written:
         say.out(f"wrote {path}")
-    edits = sum(
-        text.count(EDIT) for name, text in texts.items() if "schema" not in name
-    )
-    say.out(f"next: fill in the {edits} lines marked {EDIT}, then `dayshift check`")
+    edits = sum(text.count(EDIT) for text in texts.values())
+    say.out(f"next: fill in the {edits} lines marked `{EDIT}`, then `dayshift check`")
     return 0
 
 

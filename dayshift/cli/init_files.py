@@ -85,13 +85,19 @@ services:
 # duties:
 #   nightly:
 #     driver: exec
-#     options: {{holder: [./duty, holder], release: [./duty, release], take: [./duty, take]}}
+#     options:
+#       holder: [./duty, holder]
+#       release: [./duty, release]
+#       take: [./duty, take]
 
 # Opened before a pass, closed after it: an alert silence, a deploy freeze.
 # brackets:
 #   alert-silence:
 #     driver: exec
-#     options: {{enter: [./silence, on], leave: [./silence, off], read: [./silence, get]}}
+#     options:
+#       enter: [./silence, on]
+#       leave: [./silence, off]
+#       read: [./silence, get]      # ends with 0 while it is open
 
 # Whom to call when a run holds, in this order.
 # notify:

@@ -20,6 +20,7 @@ from dayshift.model.plan import Capacity, Measured, Plan, Verb
 from dayshift.model.sight import Sight
 from dayshift.model.units import percent
 from dayshift.runtime.session import Workspace, make_plan
+from dayshift.surfaces import words
 
 
 def plan(
@@ -46,7 +47,11 @@ def plan(
         seen = asyncio.run(looking.look(workspace, estate, wanted))
         able = seen.abilities
         made = replace(made, measured=measure(made, seen.sight))
-    found = (*review.faults(made), *capacity_faults(made, offline))
+    found = (
+        *review.faults(made),
+        *absence_faults(made),
+        *capacity_faults(made, offline),
+    )
     if cli.as_json:
         say.document(_document(made, able, found))
     else:
@@ -109,6 +114,25 @@ def _loads(
             for region in service.shares
         }
     return loads, load_rps
+
+
+def absence_faults(made: Plan) -> tuple[Reason, ...]:
+    """Steps that would be refused once their region is empty: said before it is."""
+    limit = made.estate.policy.absence_ms
+    return tuple(
+        Reason(
+            "ABSENCE-LIMIT",
+            f"step {step.name} in {work.region} may take {words.span(step.limit_ms)} "
+            f"(policy.absence_limit {words.span(limit)})",
+            because="invariant: work that would exceed the absence limit is refused",
+            so="the region would be drained in vain; nothing moved",
+            next="give the step a shorter `limit`, or the policy a longer "
+            "`absence_limit`",
+        )
+        for work in made.change.regions
+        for step in work.steps
+        if step.limit_ms > limit
+    )
 
 
 def capacity_faults(made: Plan, offline: bool = False) -> tuple[Reason, ...]:

@@ -130,7 +130,7 @@ def _judge(desk: Desk, rung: int) -> bool:
             desk.wait("GATE", f"the first look at {service.name}", "a meter counts")
             desk.wake_ms = min(desk.wake_ms, 200)
             return True
-        if verdict.kind is VerdictKind.FAIL and not desk.waived("GATE-FAILED"):
+        if verdict.kind is VerdictKind.FAIL and not desk.run.hurry:
             _leave(desk, service.name, rung, verdict)
             return True
         if verdict.kind is VerdictKind.PASS or desk.run.hurry:
@@ -174,15 +174,17 @@ def _leave(desk: Desk, service: str, rung: int, verdict: Verdict) -> None:
 def _go_blind(desk: Desk, service: str, rung: int) -> None:
     """Too long without sight: back to the last rung that was proven."""
     desk.retreat("rung" if rung > 0 else "zero", "blind for too long", rung - 1)
-    desk.hold(
-        Reason(
-            "BLIND",
-            f"{service} in {desk.region} was not seen for longer than "
-            f"{desk.policy.blind_limit_ms // 1000} s while returning",
-            because="invariant: blind is not green",
-            so="back to the last proven rung",
-            next="mend the meters, then `dayshift retry`",
-        )
+    desk.hold(_blind(desk, service, "back to the last proven rung"))
+
+
+def _blind(desk: Desk, service: str, so: str) -> Reason:
+    return Reason(
+        "BLIND",
+        f"{service} in {desk.region} was not seen for longer than "
+        f"{desk.policy.blind_limit_ms // 1000} s while returning",
+        because="invariant: blind is not green",
+        so=so,
+        next="mend the meters, then `dayshift retry`",
     )
 
 
@@ -191,7 +193,9 @@ def soaking(desk: Desk) -> None:
     rung = len(desk.route.ramp) - 1
     if _judge_soak(desk, rung):
         return
-    left = desk.policy.soak_ms - desk.since(desk.here.since)
+    # Nobody watched before this controller led: the soak begins again with it.
+    soaked = min(desk.since(desk.here.since), desk.since(desk.state.led))
+    left = desk.policy.soak_ms - soaked
     if left > 0 and not desk.run.hurry:
         desk.wait("SOAK", f"{desk.region} at its full share", "the soak is over", left)
         desk.wake_ms = min(desk.wake_ms, 200)
@@ -205,12 +209,15 @@ def _judge_soak(desk: Desk, rung: int) -> bool:
         if not service.shares[desk.region]:
             continue
         verdict = desk.sight.place(service.name, desk.region).verdict
-        if verdict is None or desk.waived("GATE-FAILED"):
+        if verdict is None or desk.run.hurry:
             continue
         if verdict.kind is VerdictKind.FAIL:
             _leave(desk, service.name, rung, verdict)
             return True
         if verdict.kind is VerdictKind.BLIND:
+            place = desk.sight.place(service.name, desk.region)
+            if place.blind_ms > desk.policy.blind_limit_ms:
+                desk.hold(_blind(desk, service.name, "it keeps its full share"))
             desk.wait("GATE", f"{service.name}: {verdict.why}", "it is seen again")
             desk.wake_ms = min(desk.wake_ms, 200)
             return True
@@ -223,7 +230,7 @@ def retreating(desk: Desk) -> None:
     assert retreat is not None
     key = f"retreat/{retreat.number}"
     if retreat.to == "baseline":
-        if desk.take(desk.route.ramp[-1], key):
+        if desk.take(desk.route.ramp[-1], key) and going_out.duties_kept(desk):
             desk.phase(Phase.SERVING, "back at its usual share")
     elif retreat.to == "zero":
         if desk.take(desk.route.drain[-1], key):
@@ -236,9 +243,9 @@ def retreating(desk: Desk) -> None:
 
 def closed(desk: Desk) -> None:
     """Every pass has ended: so has the run."""
+    if not going_out.may_close(desk):
+        return
     if desk.here.phase is Phase.LEFT_DRAINED:
-        if not going_out.leave_brackets(desk):
-            return
         desk.records.append(RunClosed(_drained_result(desk)))
     else:
         desk.records.append(RunClosed(RunResult.DONE))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dayshift.core import coming_back, going_out, guards, proof, requests, working
 from dayshift.core.decision import Decision, Waiting
 from dayshift.core.desk import Desk
-from dayshift.core.exits import abort_consequence, exits, undoable
+from dayshift.core.exits import abort_consequence, exits, outstanding, undoable
 from dayshift.core.state import Asked, JournalState, Status
 from dayshift.core.times import times
 from dayshift.core.transitions import BEFORE_WORK, ENDED, GATED, TRIPWIRE_ARMED
@@ -32,6 +32,8 @@ from dayshift.model.records import (
 from dayshift.model.sight import Sight, WorkStatus
 from dayshift.model.units import Instant
 
+RECOVER_MS = 30_000
+"""How long a new controller waits for what it must see before it calls a person."""
 HANDLERS: dict[Phase, Callable[[Desk], None]] = {
     Phase.SERVING: going_out.serving,
     Phase.PREFLIGHT: going_out.preflight,
@@ -69,6 +71,9 @@ def decide(state: JournalState, sight: Sight) -> Decision:
             return _decision(desk)
     if not desk.waiting:
         _go_on(desk)
+    if run.status is Status.HELD and run.hold:
+        _page(desk)
+        desk.wait("HELD", run.hold.reason.what, "a person chooses an exit")
     return _decision(desk)
 
 
@@ -99,9 +104,6 @@ def _go_on(desk: Desk) -> None:
         _survivors(desk)
         if not desk.moved:
             HANDLERS[desk.here.phase](desk)
-    if desk.run.status is Status.HELD and desk.run.hold:
-        _page(desk)
-        desk.wait("HELD", desk.run.hold.reason.what, "a person chooses an exit")
 
 
 def _recover(desk: Desk) -> None:
@@ -109,10 +111,22 @@ def _recover(desk: Desk) -> None:
     for key, asked in sorted(desk.run.asked.items()):
         if asked.result is None and asked.epoch < desk.state.epoch:
             outcome = _observed_outcome(desk, key, asked)
-            if outcome is None:
-                desk.wait("RECOVERING", f"what became of {key}", "it is observed")
-            else:
+            if outcome is not None:
                 desk.records.append(outcome)
+                continue
+            desk.wait("RECOVERING", f"what became of {key}", "it is observed")
+            if desk.since(desk.state.led) > RECOVER_MS:
+                desk.hold(_unobserved(key))
+
+
+def _unobserved(key: str) -> Reason:
+    return Reason(
+        "UNOBSERVED",
+        f"what became of {key} was not seen for {RECOVER_MS // 1000} s",
+        because="an intent without outcome is observed, never repeated blindly",
+        so="nothing moved since this controller began",
+        next="let what it acts on answer again; then `dayshift retry`",
+    )
 
 
 def _observed_outcome(desk: Desk, key: str, asked: Asked) -> Outcome | None:
@@ -186,17 +200,18 @@ def _drift(desk: Desk) -> None:
     if claimed:
         desk.hold(claimed)
         return
-    for dial, usual in sorted(desk.plan.baseline.items()):
+    for dial in sorted(desk.plan.baseline):
         reading = desk.sight.dials.get(dial)
         confirmed_at = desk.state.confirmed_at.get(dial)
-        if reading is None or reading.setting is None or _pending(desk, dial):
+        if reading is None or _pending(desk, dial):
             continue
         if confirmed_at and not _newer(reading.at, confirmed_at):
             continue
-        expected = desk.state.confirmed.get(dial, usual)
-        if reading.setting != expected:
-            desk.hold(guards.drift(dial, expected, reading.setting))
-            return
+        expected = desk.state.expected(dial)
+        for one in reading.instances:
+            if one.setting is not None and one.setting not in expected:
+                desk.hold(guards.drift(dial, expected[0], one.setting))
+                return
 
 
 def _newer(reading: Instant, confirmed: Instant) -> bool:
@@ -208,7 +223,7 @@ def _newer(reading: Instant, confirmed: Instant) -> bool:
 
 def _pending(desk: Desk, dial: str) -> bool:
     return any(
-        one.action.target == dial and one.result in (None, OutcomeKind.RETRY)
+        one.action.target == dial and one.result is None
         for one in desk.run.asked.values()
     )
 
@@ -276,21 +291,25 @@ def _abort(desk: Desk) -> None:
     """Converge to verified shares from every phase, or say what could not be done."""
     here = desk.here
     if here.phase in (Phase.SERVING, Phase.PREFLIGHT, *ENDED):
-        if going_out.leave_brackets(desk):
+        if going_out.may_close(desk):
             desk.records.append(RunClosed(RunResult.ABORTED, "aborted on request"))
-    elif here.phase in BEFORE_WORK:
+    elif here.phase in BEFORE_WORK and not here.started:
         desk.retreat("baseline", "abort")
     elif desk.plan.verb is Verb.RETURN:
         if here.phase in GATED:
             desk.retreat("zero", "abort")
         else:
             desk.phase(Phase.LEFT_DRAINED, abort_consequence(desk.run, desk.plan))
-    elif not here.started or set(here.started) <= set(here.undone):
+    elif not outstanding(here):
         _return_undone(desk)
     elif not undoable(here, desk.plan) and here.phase not in GATED:
         desk.phase(Phase.LEFT_DRAINED, abort_consequence(desk.run, desk.plan))
     elif here.phase in GATED:
         desk.retreat("zero", "abort")
+    elif here.phase in BEFORE_WORK:
+        HANDLERS[here.phase](desk)
+    elif not here.certified:
+        desk.phase(Phase.EMPTYING, "abort: empty again before the work is undone")
     elif here.phase is not Phase.WORKING:
         desk.phase(Phase.WORKING, "abort: the work is undone")
     else:

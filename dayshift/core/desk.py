@@ -114,9 +114,32 @@ class Desk:
                 self.wait("RETRYING", _doing(action), "the pause is over", left)
             return False
         reason = asked.reason or Reason("ACTION-FAILED", f"{_doing(action)} failed")
-        self.hold(reason)
+        self._hold_for(reason)
         self.wait("FAILED", f"{_doing(action)} failed", "a person decides")
         return False
+
+    def _hold_for(self, reason: Reason) -> None:
+        """Hold for a failed action. A retreat that fails replaces the hold before it,
+        which said that users were taken away."""
+        held = self.run.hold
+        if self.here.retreat is None or held is None:
+            self.hold(reason)
+        elif held.reason.code != "RETREAT-FAILED":
+            failed = Reason(
+                "RETREAT-FAILED",
+                reason.what,
+                because=f"{reason.code}, after: {held.reason.what}",
+                so=f"the shares of {self.region} are not what they should be",
+                next="mend it, then `dayshift retry`",
+            )
+            self.records.append(Held(failed, self.region))
+
+    def settled(self) -> bool:
+        """True when no action is under way, whose effect could still come."""
+        under_way = [k for k, one in self.run.asked.items() if one.result is None]
+        if under_way:
+            self.wait("ACTING", f"{under_way[0]} to end", "its outcome is read back")
+        return not under_way
 
     def _busy(self, action: Action) -> bool:
         """One action at a time for each target, so that outcomes cannot overtake."""
@@ -142,7 +165,8 @@ class Desk:
     ) -> bool:
         full = f"{self.region}/{key}/{dial}/{self.run.round}"
         revert = self.plan.baseline[dial] if revert_to_baseline else None
-        if full not in self.run.asked and self.state.confirmed.get(dial) == setting:
+        known = self.state.expected(dial) == (setting,)
+        if full not in self.run.asked and known:
             return True
         return self.want(
             Action(
@@ -163,9 +187,12 @@ class Desk:
         for dial in sorted(self.plan.baseline):
             full = f"{self.region}/{key}/{dial}/{self.run.round}"
             kept = self.state.confirmed.get(dial, self.plan.baseline[dial])
-            action = Action(
-                ActionKind.HOLD_DIAL, full, dial, region=self.region, setting=kept
-            )
+            # What a lost write left cannot be held; what was confirmed is put back.
+            lost = bool(self.state.tried.get(dial)) and full not in self.run.asked
+            kind = ActionKind.SET_DIAL if lost else ActionKind.HOLD_DIAL
+            if (asked := self.run.asked.get(full)) is not None:
+                kind = asked.action.kind
+            action = Action(kind, full, dial, region=self.region, setting=kept)
             done = self.want(action) and done
         return done
 

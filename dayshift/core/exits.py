@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dayshift.core.decision import Exit
 from dayshift.core.state import PassState, RunState, Status
-from dayshift.core.transitions import BEFORE_WORK, ENDED, OUT
+from dayshift.core.transitions import ENDED, OUT
+from dayshift.core.working import attempt_begun
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.records import Phase
 
@@ -19,9 +20,10 @@ def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
     if run.status is not Status.HELD or run.hold is None:
         return ()
     here = run.now_at
-    out = [Exit("dayshift retry", _retry(here, run.hold.reason.code))]
     step = unfinished_step(here, plan)
-    if here.phase is Phase.WORKING and step:
+    begun = step is not None and attempt_begun(here, run, step)
+    out = [Exit("dayshift retry", _retry(here, begun))]
+    if here.phase is Phase.WORKING and step and not begun:
         out.append(
             Exit(
                 f"dayshift done-by-hand {step}",
@@ -63,6 +65,11 @@ def undoable(here: PassState, plan: Plan) -> bool:
     return all(name in steps and steps[name].undo for name in here.started)
 
 
+def outstanding(here: PassState) -> bool:
+    """True when a step was started and not undone: the region is not as it was."""
+    return not set(here.started) <= set(here.undone)
+
+
 def abort_consequence(run: RunState, plan: Plan) -> str:
     """The shares that will result from an abort, in words."""
     here = run.now_at
@@ -72,7 +79,7 @@ def abort_consequence(run: RunState, plan: Plan) -> str:
         return f"nothing more moves; shares stay {shares}"
     if plan.verb is Verb.RETURN:
         return f"{region} goes to 0.00 % and stays drained"
-    if here.phase in BEFORE_WORK or not here.started:
+    if not outstanding(here):
         return f"{region} goes back to its usual share: {shares}"
     if undoable(here, plan):
         return (
@@ -93,12 +100,14 @@ def _usual(plan: Plan) -> str:
     return "; ".join(parts)
 
 
-def _retry(here: PassState, code: str) -> str:
+def _retry(here: PassState, begun: bool) -> str:
     match here.phase:
         case Phase.SERVING | Phase.PREFLIGHT:
             return f"checks {here.region} again and begins its pass"
-        case Phase.WORKING if code == "TRIPWIRE":
+        case Phase.WORKING if not here.certified:
             return f"proves {here.region} empty again, then goes on with the work"
+        case Phase.WORKING if begun:
+            return "waits for the step that was started, then goes on with the work"
         case Phase.WORKING:
             return "runs the failed step again"
         case Phase.VALIDATING:

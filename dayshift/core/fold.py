@@ -12,6 +12,7 @@ from functools import singledispatch
 from msgspec.structs import replace
 
 from dayshift.core import transitions
+from dayshift.core.grant import granted, pass_of, put
 from dayshift.core.state import (
     Asked,
     Hold,
@@ -22,8 +23,8 @@ from dayshift.core.state import (
     Status,
 )
 from dayshift.errors import Bug
-from dayshift.model.dial import Setting
 from dayshift.model import records as r
+from dayshift.model.dial import Setting
 from dayshift.model.records import ActionKind, OutcomeKind, Phase, Record
 
 
@@ -133,7 +134,7 @@ def _went_back(one: PassState) -> bool:
 @_apply.register
 def _(body: r.Phased, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
-    here = _pass(run, body.region)
+    here = pass_of(run, body.region)
     if here.phase is not body.old:
         raise Bug(f"{body.region} is {here.phase}, the record says {body.old}")
     transitions.check(body.old, body.new)
@@ -155,7 +156,7 @@ def _(body: r.Phased, state: JournalState, record: Record) -> JournalState:
         moved = replace(moved, entered=entered)
     if body.new in (Phase.EMPTYING, Phase.SERVING, Phase.RETURNING):
         moved = replace(moved, certified=False, trip_base={})
-    run = _put(run, moved)
+    run = put(run, moved)
     if body.new in (Phase.DONE, Phase.DONE_PARTIAL):
         current = min(run.current + 1, len(run.passes) - 1)
         run = replace(run, current=current, hurry=False)
@@ -166,45 +167,45 @@ def _(body: r.Phased, state: JournalState, record: Record) -> JournalState:
 def _(body: r.Staged, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
     here = replace(
-        _pass(run, body.region),
+        pass_of(run, body.region),
         index=body.index,
         index_since=record.at,
         share_bp=body.share_bp,
         retreat=None,
     )
-    return _with(state, _put(run, here))
+    return _with(state, put(run, here))
 
 
 @_apply.register
 def _(body: r.Certified, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
-    here = replace(_pass(run, body.region), certified=True, trip_base=body.base)
-    return _with(state, _put(run, here))
+    here = replace(pass_of(run, body.region), certified=True, trip_base=body.base)
+    return _with(state, put(run, here))
 
 
 @_apply.register
 def _(body: r.Tripped, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
-    here = _pass(run, body.region)
+    here = pass_of(run, body.region)
     tripped = replace(here, tripped=here.tripped + 1, certified=False)
-    return _with(state, _put(run, tripped))
+    return _with(state, put(run, tripped))
 
 
 @_apply.register
 def _(body: r.Judged, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
-    here = _pass(run, body.region)
+    here = pass_of(run, body.region)
     verdicts = {**here.verdicts, body.service: body.verdict}
-    return _with(state, _put(run, replace(here, verdicts=verdicts)))
+    return _with(state, put(run, replace(here, verdicts=verdicts)))
 
 
 @_apply.register
 def _(body: r.Retreating, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
-    here = _pass(run, body.region)
+    here = pass_of(run, body.region)
     number = here.retreats + 1
     retreat = Retreat(body.to, body.rung, number)
-    return _with(state, _put(run, replace(here, retreat=retreat, retreats=number)))
+    return _with(state, put(run, replace(here, retreat=retreat, retreats=number)))
 
 
 @_apply.register
@@ -235,9 +236,9 @@ def _(body: r.Intent, state: JournalState, record: Record) -> JournalState:
     )
     run = replace(run, asked={**run.asked, action.key: asked})
     if action.kind is ActionKind.START_WORK:
-        here = _pass(run, action.region)
+        here = pass_of(run, action.region)
         if action.target not in here.started:
-            run = _put(run, replace(here, started=(*here.started, action.target)))
+            run = put(run, replace(here, started=(*here.started, action.target)))
     if action.kind is ActionKind.ENTER_BRACKET:
         # From here on it may be open, whatever the outcome says, and must be left.
         opened = tuple(sorted({*run.brackets, action.target}))
@@ -294,9 +295,9 @@ def _succeeded(
             rest = tuple(name for name in run.brackets if name != action.target)
             return _with(state, replace(run, brackets=rest))
         case ActionKind.UNDO_WORK:
-            here = _pass(run, action.region)
+            here = pass_of(run, action.region)
             undone = (*here.undone, action.target)
-            return _with(state, _put(run, replace(here, undone=undone)))
+            return _with(state, put(run, replace(here, undone=undone)))
         case _:
             return state
 
@@ -304,13 +305,13 @@ def _succeeded(
 @_apply.register
 def _(body: r.Worked, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
-    here = _pass(run, body.region)
+    here = pass_of(run, body.region)
     if body.exit_code == 0 and body.step not in here.done:
         here = replace(here, done=(*here.done, body.step))
     if body.exit_code != 0:
         failed = here.failed.get(body.step, 0) + 1
         here = replace(here, failed={**here.failed, body.step: failed})
-    return _with(state, _put(run, here))
+    return _with(state, put(run, here))
 
 
 @_apply.register
@@ -338,57 +339,7 @@ def _(body: r.Answered, state: JournalState, record: Record) -> JournalState:
     run = replace(run, requests=left)
     if not body.accepted:
         return _with(state, run)
-    return _with(state, _granted(run, request))
-
-
-def _granted(run: RunState, request: r.Requested) -> RunState:
-    match request.verb:
-        case "pause":
-            return replace(run, status=Status.PAUSED, paused_by=request.person)
-        case "resume":
-            return replace(run, status=Status.RUNNING, paused_by="", hold=None)
-        case "abort":
-            return _cleared(replace(run, aborting=True))
-        case "retry" | "adopt":
-            return _cleared(run)
-        case "close":
-            begun = run.now_at.phase not in (Phase.SERVING, Phase.PREFLIGHT)
-            return _cleared(replace(run, aborting=run.aborting or not begun))
-        case "done-by-hand":
-            here = run.now_at
-            step = request.args["step"]
-            done = here.done if step in here.done else (*here.done, step)
-            return _cleared(_put(run, replace(here, done=done)))
-        case "accept":
-            code = request.args["code"]
-            run = replace(run, accepted=tuple(sorted({*run.accepted, code})))
-            over = run.hold is not None and run.hold.reason.code == code
-            return _cleared(run) if over else run
-        case "return":
-            return _cleared(replace(run, hurry=True))
-        case "take":
-            return replace(run, on_duty=request.person)
-        case "hand-over":
-            return replace(run, on_duty=request.args["to"])
-        case _:
-            return run
-
-
-def _cleared(run: RunState) -> RunState:
-    """Running again: what failed may be asked anew, what was done stays done."""
-    kept = {
-        key: one
-        for key, one in run.asked.items()
-        if one.result in (None, OutcomeKind.DONE)
-    }
-    return replace(
-        run,
-        status=Status.RUNNING,
-        hold=None,
-        paused_by="",
-        asked=kept,
-        round=run.round + 1,
-    )
+    return _with(state, granted(run, request))
 
 
 def _run(state: JournalState) -> RunState:
@@ -399,15 +350,3 @@ def _run(state: JournalState) -> RunState:
 
 def _with(state: JournalState, run: RunState) -> JournalState:
     return replace(state, run=run)
-
-
-def _pass(run: RunState, region: str) -> PassState:
-    for one in run.passes:
-        if one.region == region:
-            return one
-    raise Bug(f"no pass for region {region}")
-
-
-def _put(run: RunState, new: PassState) -> RunState:
-    passes = tuple(new if one.region == new.region else one for one in run.passes)
-    return replace(run, passes=passes)

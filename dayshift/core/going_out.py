@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dayshift.core import guards, proof
+from dayshift.core import guards, proof, working
 from dayshift.core.desk import Desk
 from dayshift.errors import Reason
 from dayshift.model.plan import Verb
@@ -75,6 +75,11 @@ def leave_brackets(desk: Desk) -> bool:
         action = Action(ActionKind.LEAVE_BRACKET, key, name, region=desk.region)
         done = desk.want(action) and done
     return done
+
+
+def may_close(desk: Desk) -> bool:
+    """True once nothing is under way, no step runs, and every bracket is closed."""
+    return desk.settled() and not working.is_running(desk) and leave_brackets(desk)
 
 
 def draining(desk: Desk) -> None:
@@ -160,6 +165,28 @@ def _evacuated(desk: Desk) -> None:
         desk.phase(Phase.LEFT_DRAINED, "evacuated")
 
 
+def duties_kept(desk: Desk) -> bool:
+    """On the way back from a hand-over: True once every duty has a holder again.
+
+    Why: a retreat between release and take would leave a duty with nobody.
+    """
+    if desk.here.phase is not Phase.HANDING_OVER:
+        return True
+    for duty in desk.plan.estate.duties:
+        if duty.name not in desk.route.duties_to:
+            continue
+        seen = desk.sight.duties.get(duty.name)
+        if seen is None or seen.fault:
+            desk.wait("DUTY", f"who holds {duty.name} is not known")
+            return False
+        if not seen.holders:
+            kind, again = ActionKind.TAKE_DUTY, desk.here.retreats
+            key = f"{desk.region}/keep/{duty.name}/{again}/{desk.run.round}"
+            desk.want(Action(kind, key, duty.name, region=desk.region))
+            return False
+    return desk.settled()
+
+
 def _duty(desk: Desk, kind: ActionKind, duty: str, region: str) -> bool:
     """Ask for one half of a hand-over; its effect is seen in the next sight."""
     key = f"{desk.region}/{kind.value}/{duty}/{region}/{desk.run.round}"
@@ -174,12 +201,14 @@ def emptying(desk: Desk) -> None:
     """Wait until the region is proven empty; then hold the dials and certify."""
     estate = desk.plan.estate
     gaps = proof.empty_gaps(desk.sight, estate, desk.region)
+    if "RESIDUE" in desk.run.accepted:
+        gaps = tuple(gap for gap in gaps if not gap.startswith(proof.RESIDUE))
     if gaps:
         waited = desk.since(desk.here.since)
         for gap in gaps:
             desk.wait("EMPTYING", gap, "the region is proven empty")
         desk.wake_ms = min(desk.wake_ms, 200)
-        if waited > desk.policy.empty_limit_ms and not desk.waived("RESIDUE"):
+        if waited > desk.policy.empty_limit_ms:
             desk.hold(_residue(desk, gaps, waited))
         return
     if not desk.hold_dials("hold"):

@@ -111,8 +111,14 @@ def _last_server(state: JournalState, sight: Sight, action: Action) -> Reason | 
 
 
 def _raised(before: Setting | None, after: Setting) -> set[str]:
-    """Regions fed after and not before: those must be proven first."""
-    return set(fed(after)) - (set(fed(before)) if before else set())
+    """Regions that get more than before: those must be proven first."""
+    former = before.rows if before else {}
+    return {
+        name
+        for key, row in after.rows.items()
+        for name, share in row.items()
+        if share > former.get(key, {}).get(name, 0)
+    }
 
 
 def _one_region(state: JournalState, sight: Sight, action: Action) -> Reason | None:
@@ -121,6 +127,14 @@ def _one_region(state: JournalState, sight: Sight, action: Action) -> Reason | N
     if run is None or setting is None or setting.kind is DialKind.FORWARD:
         return None
     here = run.now_at.region
+    before = state.confirmed.get(action.target)
+    back = sorted(_raised(before, setting) & {*state.left_drained} - {here})
+    if back:
+        return _no(
+            "OTHER-REGION-OUT",
+            f"{back[0]} was left drained and would get users again",
+            "invariant: a drained region comes back under its own return",
+        )
     usual = plan.baseline[action.target]
     for key, row in sorted(setting.rows.items()):
         for region, share in sorted(row.items()):
@@ -137,10 +151,9 @@ def _no_drift(state: JournalState, sight: Sight, action: Action) -> Reason | Non
     """What the dial shows now is what this journal expects it to show."""
     reading = sight.dials.get(action.target)
     run = state.run
-    if reading is None or run is None or reading.setting is None:
+    if reading is None or run is None:
         return None
-    usual = state.plan.baseline[action.target]
-    expected = [state.confirmed.get(action.target, usual), action.setting]
+    expected = [*state.expected(action.target), action.setting]
     for one in run.asked.values():
         if one.action.target == action.target and one.result is None:
             expected.extend([one.action.setting, one.action.revert_to])
@@ -149,7 +162,8 @@ def _no_drift(state: JournalState, sight: Sight, action: Action) -> Reason | Non
         reading.at.boot_id == confirmed_at.boot_id
         and reading.at.mono_ms < confirmed_at.mono_ms
     )
-    if stale or reading.setting in expected:
+    shown = [one.setting for one in reading.instances if one.setting is not None]
+    if stale or all(setting in expected for setting in shown):
         return None
     return _no(
         "DRIFT",
@@ -164,7 +178,9 @@ def _kept_out(state: JournalState, sight: Sight, action: Action) -> Reason | Non
     if run is None or setting is None:
         return None
     here = run.now_at
+    begun = not set(here.started) <= set(here.undone)
     gone = here.phase not in BEFORE_WORK | {Phase.RETURNING, Phase.SOAKING}
+    gone = gone or (begun and here.phase in BEFORE_WORK)
     if gone and here.region in fed(setting) and setting.kind is not DialKind.FORWARD:
         return _no(
             "REGION-AT-WORK",
@@ -202,13 +218,16 @@ def _held_and_empty(state: JournalState, sight: Sight, action: Action) -> Reason
 
 
 def _was_held(run: RunState, here: PassState, dial: str) -> bool:
-    return any(
-        one.action.kind is ActionKind.HOLD_DIAL
+    """The newest write at the dial was read back, and nothing of it expires."""
+    writes = [
+        one
+        for one in run.asked.values()
+        if one.action.kind in (ActionKind.SET_DIAL, ActionKind.HOLD_DIAL)
         and one.action.target == dial
         and one.action.region == here.region
-        and one.result == "done"
-        for one in run.asked.values()
-    )
+    ]
+    newest = max(writes, key=lambda one: one.seq, default=None)
+    return newest is not None and newest.result == "done" and not newest.action.lease_ms
 
 
 def _known_step(state: JournalState, sight: Sight, action: Action) -> Reason | None:

@@ -11,6 +11,8 @@ TROUBLE_REQUESTS_MIN = 10
 """Fewer bad answers than this in the window say nothing about a region."""
 
 
+RESIDUE = "residue "
+"""How a gap begins that is only about who still comes, not about users or blindness."""
 PROBE_FAILURES = 3
 """So many failures in a row are no blip."""
 
@@ -121,13 +123,13 @@ def _residue_gaps(service: Service, place: PlaceSight, sight: Sight) -> list[str
                 continue
             rule = declared.get(kind)
             if rule is None:
-                gaps.append(f"residue {kind}: {rpm}/min without a disposition")
+                gaps.append(f"{RESIDUE}{kind}: {rpm}/min without a disposition")
             elif _expired(rule.expires_wall_ms, sight.at.wall_ms):
-                gaps.append(f"residue {kind}: its acceptance expired")
+                gaps.append(f"{RESIDUE}{kind}: its acceptance expired")
             elif rule.disposition in (Disposition.EXPECTED, Disposition.ACCEPTED) and (
                 rpm > rule.ceiling_rpm
             ):
-                gaps.append(f"residue {kind}: {rpm}/min (ceiling {rule.ceiling_rpm})")
+                gaps.append(f"{RESIDUE}{kind}: {rpm}/min (ceiling {rule.ceiling_rpm})")
     return gaps
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import overrides
+from dayshift.core import overrides, working
 from dayshift.core.desk import Desk
 from dayshift.core.exits import unfinished_step
 from dayshift.core.state import Status
@@ -144,6 +144,16 @@ def _by_hand(desk: Desk, request: Requested) -> Reason | None:
         return _refused("NOT-HELD", "no step of the work is held")
     if step is None or wanted != step:
         return _refused("NOT-THIS-STEP", f"step {wanted} is not next; {step} is")
+    if working.attempt_begun(desk.here, desk.run, step):
+        # A step that still runs must not be taken as done: users would come back to
+        # a region under maintenance.
+        return Reason(
+            "STEP-RUNNING",
+            f"step {step} in {desk.region} was started and its end was not seen yet",
+            because="invariant: no user in a region whose work is under way",
+            so="nothing moved; the step is not taken as done",
+            next="mend what holds the run and `dayshift retry`: it waits for its end",
+        )
     return None
 
 
@@ -179,7 +189,7 @@ def _close(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | Non
     here = desk.here
     if desk.run.status is not Status.HELD:
         return _not("held", request)
-    if here.phase in (Phase.SERVING, Phase.PREFLIGHT, Phase.DONE):
+    if here.phase in (Phase.SERVING, Phase.PREFLIGHT):
         return None
     if here.phase is Phase.LEFT_DRAINED:
         still = ", ".join(desk.run.brackets) or "nothing"

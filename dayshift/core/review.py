@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from fractions import Fraction
 
 import msgspec
 
 from dayshift.errors import Reason
 from dayshift.limits import FULL_BP
+from dayshift.model.dial import ALL, DialKind, Setting, split
+from dayshift.model.estate import Service
 from dayshift.model.plan import PassPlan, Plan, Stage, Verb
 
 
@@ -38,6 +41,14 @@ def one_way_doors(plan: Plan) -> tuple[str, ...]:
 
 def _estate(plan: Plan) -> Iterator[Reason]:
     regions = [one.region for one in plan.passes]
+    if plan.verb is not Verb.MAINTAIN and len(regions) > 1:
+        yield _fault("TWO-REGIONS", f"`{plan.verb.value}` is for one region at a time")
+    for service in plan.estate.moving():
+        for dial in service.dials:
+            if dial.kind is DialKind.SPLIT and plan.baseline.get(dial.name) != split(
+                service.shares
+            ):
+                yield _fault("BASELINE", f"dial {dial.name} does not begin as usual")
     if not regions:
         yield _fault("EMPTY-PLAN", "the plan names no region")
     if len(set(regions)) != len(regions):
@@ -71,6 +82,7 @@ def _pass(plan: Plan, one: PassPlan) -> Iterator[Reason]:
         last = one.ramp[-1].served.get(moved.name)
         if last is not None and last != moved.shares:
             yield _fault("RAMP", f"the ramp of {one.region} ends off the usual shares")
+    yield from _moves(plan, one)
     if plan.verb is Verb.MAINTAIN:
         for duty, to in sorted(one.duties_to.items()):
             if to == one.region:
@@ -105,6 +117,44 @@ def _stage(plan: Plan, region: str, stage: Stage) -> Iterator[Reason]:
                 f"{where}: {service} is left with {len(serving)} serving regions, "
                 f"policy.serving is {plan.estate.policy.serving}",
             )
+
+
+def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
+    """The moves do what the rows say: followed dial by dial, stage by stage."""
+    settings = dict(plan.baseline)
+    for stage in (*one.drain, *one.ramp):
+        settings.update({move.dial: move.setting for move in stage.moves})
+        for service in plan.estate.moving():
+            row = stage.served.get(service.name)
+            if row is None:
+                continue
+            reached = _reached(service, settings)
+            if any(abs(reached.get(r, 0) - share) >= 2 for r, share in row.items()):
+                yield _fault(
+                    "MOVES",
+                    f"the stage of {one.region} at {stage.share_bp} bp gives "
+                    f"{service.name} other shares than it says",
+                )
+
+
+def _reached(service: Service, settings: dict[str, Setting]) -> dict[str, Fraction]:
+    """The exact shares that users get, in basis points, from the user inwards."""
+    shares = {name: Fraction(share) for name, share in service.shares.items()}
+    for dial in service.dials:
+        rows = settings[dial.name].rows
+        if dial.kind is DialKind.SPLIT:
+            shares = {name: Fraction(share) for name, share in rows[ALL].items()}
+        elif dial.kind is DialKind.SWITCH:
+            on = {n: share if rows[ALL].get(n) else 0 for n, share in shares.items()}
+            whole = sum(on.values()) or 1
+            shares = {n: Fraction(share * FULL_BP, whole) for n, share in on.items()}
+        else:
+            to: dict[str, Fraction] = dict.fromkeys(shares, Fraction(0))
+            for arrival, share in shares.items():
+                for name, part in rows.get(arrival, {arrival: FULL_BP}).items():
+                    to[name] = to.get(name, Fraction(0)) + share * part / FULL_BP
+            shares = to
+    return shares
 
 
 def _fault(code: str, what: str) -> Reason:

@@ -49,17 +49,36 @@ def stage(
 ) -> Stage:
     """One stop of a pass: every moved service at `share_bp` for `region`.
 
-    A region never gets more than its baseline share of a service.
+    A region never gets more than its baseline share of a service, and from a service
+    with switches alone all of it or nothing.
     """
     moves: list[Move] = []
     served: dict[str, Row] = {}
     for service in services:
         share = min(share_bp, service.shares[region])
+        if share and _coarse(service):
+            share = service.shares[region]
         served[service.name] = row_with(service.shares, region, share)
         dials = service.dials[::-1] if draining else service.dials
         for dial in dials:
             moves.append(Move(dial.name, _setting(dial, service, region, share)))
     return Stage(share_bp, served, tuple(moves))
+
+
+def _coarse(service: Service) -> bool:
+    """True when nothing can give a region a part of its usual share."""
+    return all(one.kind is DialKind.SWITCH for one in service.dials)
+
+
+def _stops(
+    services: tuple[Service, ...], region: str, steps_bp: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The steps strictly between nothing and the usual share that every service of
+    the pass can take: a rung must never give a service more than it is judged for."""
+    if any(_coarse(service) for service in services):
+        return ()
+    top = max(service.shares[region] for service in services)
+    return tuple(share for share in steps_bp if 0 < share < top)
 
 
 def _setting(dial: DialSpec, service: Service, region: str, share: int) -> Setting:
@@ -127,8 +146,7 @@ def drain_stages(
     services: tuple[Service, ...], region: str, steps_bp: tuple[int, ...]
 ) -> tuple[Stage, ...]:
     """Stops on the way out: those below the region's share, then zero."""
-    top = max(service.shares[region] for service in services)
-    stops = [share for share in steps_bp if 0 < share < top]
+    stops = _stops(services, region, steps_bp)
     return tuple(stage(services, region, share, True) for share in (*stops, 0))
 
 
@@ -137,5 +155,5 @@ def ramp_stages(
 ) -> tuple[Stage, ...]:
     """Rungs on the way back: those below the region's share, then its share."""
     top = max(service.shares[region] for service in services)
-    rungs = [share for share in ramp_bp if 0 < share < top]
+    rungs = _stops(services, region, ramp_bp)
     return tuple(stage(services, region, share, False) for share in (*rungs, top))

@@ -115,6 +115,9 @@ class Watch:
         self._judging = Judging(estate)
 
     def meter(self, key: MeterKey, reading: MeterReading) -> None:
+        if min(reading.requests, reading.errors, reading.in_flight) < 0:
+            self.meter_failed(key, "it counts below zero")
+            return
         track = self.meters.setdefault(key, MeterTrack())
         track.take(reading, self.estate.policy.fresh_ms)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dayshift.core import times
 from dayshift.core.desk import Desk
-from dayshift.core.state import PassState, Status
+from dayshift.core.state import PassState, RunState
+from dayshift.core.transitions import OUT
 from dayshift.errors import Reason
 from dayshift.model.estate import Interrupt, WorkStep
-from dayshift.model.records import Action, ActionKind, Phase, Worked
+from dayshift.model.records import Action, ActionKind, OutcomeKind, Phase, Worked
 from dayshift.model.sight import WorkSight, WorkStatus
 
 
@@ -16,8 +17,22 @@ def work_key(here: PassState, step: str) -> str:
     return f"{here.region}-{step}-{here.failed.get(step, 0)}"
 
 
+def attempt_begun(here: PassState, run: RunState, step: str) -> bool:
+    """True from the intent to start the present attempt at a step until its end is
+    written down: it may be running, whatever the run itself waits for."""
+    asked = run.asked.get(f"{work_key(here, step)}/start")
+    return asked is not None and asked.result in (None, OutcomeKind.DONE)
+
+
 def working(desk: Desk) -> None:
-    """Step after step; each starts once, is watched, and is written down."""
+    """Step after step; each starts once, is watched, and is written down.
+
+    A region that users reached since its proof is proven empty again first, whatever
+    ended the hold.
+    """
+    if not desk.here.certified:
+        desk.phase(Phase.EMPTYING, "prove it again")
+        return
     for step in times.steps(desk.plan, desk.region):
         if step.name not in desk.here.done:
             _step(desk, step)
@@ -124,9 +139,9 @@ def undoing(desk: Desk) -> bool:
 def _ended(desk: Desk, step: WorkStep) -> bool:
     key = work_key(desk.here, step.name)
     seen = desk.sight.works.get(key)
-    if seen is None or seen.status is not WorkStatus.RUNNING:
+    if seen is not None and seen.status is not WorkStatus.RUNNING:
         return True
-    if step.interrupt is Interrupt.SIGNAL:
+    if seen is not None and step.interrupt is Interrupt.SIGNAL:
         stop_running(desk)
     desk.wait("WORK", f"step {step.name} in {desk.region} to end before it is undone")
     desk.wake_ms = min(desk.wake_ms, 200)
@@ -147,7 +162,13 @@ def stop_running(desk: Desk) -> None:
 
 
 def is_running(desk: Desk) -> bool:
-    """True while a step runs, whatever state the run is in."""
-    return desk.run.status is not Status.CLOSED and any(
-        one.status is WorkStatus.RUNNING for one in desk.sight.works.values()
-    )
+    """True while a step of a drained region runs, or nobody knows whether it does."""
+    if desk.here.phase not in OUT:
+        return False
+    for step in desk.here.started:
+        seen = desk.sight.works.get(work_key(desk.here, step))
+        if seen is None or seen.status is WorkStatus.RUNNING:
+            desk.wait("WORK", f"step {step} in {desk.region} to end")
+            desk.wake_ms = min(desk.wake_ms, 200)
+            return True
+    return False

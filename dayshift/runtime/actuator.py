@@ -102,6 +102,8 @@ class Actuator:
             assert action.setting is not None
             write = dial.set(action.setting, token, action.revert_to, action.lease_ms)
         else:
+            if before.setting != action.setting:
+                return _unproven(action, "it does not show what would be held")
             write = dial.hold(token)
         await self.clock.within(DRIVER_TIMEOUT_MS, write)
         after = await self.clock.within(READ_TIMEOUT_MS, dial.read())
@@ -230,7 +232,7 @@ def _not_as_asked(
 def _unproven(action: Action, what: str) -> Outcome:
     reason = Reason(
         "NOT-AS-ASKED",
-        f"after {action.kind.value} {action.target}: {what}",
+        f"{action.kind.value} {action.target}: {what}",
         because="it is read back, never believed",
         so="the run does not go on",
         next="see `dayshift check`, then `dayshift retry`",

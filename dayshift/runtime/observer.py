@@ -55,6 +55,8 @@ class Observer:
         self.order = order
         self._last: Instant | None = None
         self._checked: dict[str, WorkSight] = {}
+        self._duty_reads: dict[str, int] = {}
+        self._reads = 0
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -140,14 +142,18 @@ class Observer:
                 await self.duty(duty)
 
     async def duty(self, name: str) -> None:
-        """Read one duty now."""
+        """Read one duty now; a slow read never replaces one that began after it."""
+        self._reads += 1
+        number = self._reads
         try:
             work = self.drivers.duties[name].holders()
             holders = await self.clock.within(SLOW_TIMEOUT_MS, work)
+            seen = DutySight(name, tuple(holders))
         except (Driver, TimeoutError) as error:
-            self.watch.duties[name] = DutySight(name, (), fault_text(error))
-        else:
-            self.watch.duties[name] = DutySight(name, tuple(holders))
+            seen = DutySight(name, (), fault_text(error))
+        if number > self._duty_reads.get(name, 0):
+            self._duty_reads[name] = number
+            self.watch.duties[name] = seen
 
     async def _brackets(self) -> None:
         run = self.state().open_run

@@ -23,7 +23,13 @@ from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Bug, Driver, JournalFull, Reason, Refused
 from dayshift.journal.journal import Journal
 from dayshift.journal.sidelog import SideFiles
-from dayshift.limits import HEAD_SIGN_MS, OBSERVE_HELD_MS, OBSERVE_MS, SNAPSHOT_EVERY
+from dayshift.limits import (
+    CLOCK_JUMP_MS,
+    HEAD_SIGN_MS,
+    OBSERVE_HELD_MS,
+    OBSERVE_MS,
+    SNAPSHOT_EVERY,
+)
 from dayshift.model import records as r
 from dayshift.model.plan import Verb
 from dayshift.model.sight import Sight
@@ -177,6 +183,11 @@ class Orchestrator:
         sight = self.watch.sight(self.state, self.clock.now())
         self.samples.take(self.state, sight)
         decision = decide(self.state, sight)
+        jump = sight.clock_jump_ms
+        noted = any(isinstance(one, r.ClockJumped) for one in decision.records)
+        if abs(jump) >= CLOCK_JUMP_MS and not noted:
+            # Something else came first; a jump must not be forgotten over it.
+            self.watch.clock_jump_ms += jump
         if decision.records or decision.actions:
             self._carry_out(decision, sight)
         self._sign(bool(decision.records))
@@ -249,6 +260,7 @@ class Orchestrator:
 
     def append(self, *bodies: r.AnyBody) -> tuple[r.Record, ...]:
         """Append to the journal and fold; the only place that does either."""
+        self._foresee(bodies)
         try:
             written = self.journal.append(*bodies, run=self.run.run)
         except JournalFull:
@@ -261,13 +273,28 @@ class Orchestrator:
                 waiting = self._answers.pop(record.body.token, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(record.body)
-        broken = invariants.violations(self.state)
-        if broken:
-            raise Bug(f"the state breaks an invariant: {'; '.join(broken)}")
         if self.state.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
             self._snapshot_seq = self.state.seq
             self.journal.save_snapshot(self.state.seq, msgspec.json.encode(self.state))
         return written
+
+    def _foresee(self, bodies: tuple[r.AnyBody, ...]) -> None:
+        """Fold what would be written, before it is.
+
+        Why: a record that cannot be folded, or that leads to a broken promise, would
+        stop every later controller too.
+
+        Raises:
+            Bug: so would these; nothing was written.
+        """
+        state, now = self.state, self.clock.now()
+        for body in bodies:
+            seq = state.seq + 1
+            entry = r.Record(seq, "", now, self.journal.epoch, self.run.run, body)
+            state = fold(state, entry)
+        broken = invariants.violations(state)
+        if broken:
+            raise Bug(f"the state would break an invariant: {'; '.join(broken)}")
 
     def _may_use_emergency(self) -> bool:
         """Safe verbs go on when the store is full (break-glass)."""
@@ -290,7 +317,16 @@ class Orchestrator:
             body = self.samples.close()
             if body is not None:
                 self.append(body)
+            self._refuse_the_rest()
         self.journal.sign_head()
+
+    def _refuse_the_rest(self) -> None:
+        """Whoever asked too late is told so."""
+        for token, waiting in self._answers.items():
+            late = Reason("RUN-CLOSED", "the run closed before this was answered")
+            if not waiting.done():
+                waiting.set_result(r.Answered(token, False, late))
+        self._answers.clear()
 
     async def ask(self, verb: str, person: str, args: Mapping[str, str]) -> r.Answered:
         """A person's request, answered by the next decision."""

@@ -193,13 +193,32 @@ def test_done_by_hand_and_its_refusals() -> None:
     play.until_phase(Phase.CATCHING_UP)
 
 
+def test_a_running_step_is_never_taken_as_done_by_hand() -> None:
+    play = Play().until_phase(Phase.WORKING)
+    key = "fra-upgrade-0"
+    play.works[key] = WorkSight(key, WorkStatus.RUNNING)
+    play.step()
+    play.counts["fra"] += 7
+    play.until_held()
+    assert play.run.hold is not None
+    assert play.run.hold.reason.code == "TRIPWIRE"
+    ways = [one.command for one in play.decision.exits]
+    assert not [one for one in ways if "done-by-hand" in one], ways
+    answer = play.ask("done-by-hand", step="upgrade")
+    assert answer.reason is not None
+    assert answer.reason.code == "STEP-RUNNING"
+    assert play.here.phase is Phase.WORKING
+
+
 def test_close_leaves_the_region_drained_and_return_brings_it_back() -> None:
     play = Play()
     play.verdict = lambda region: FAILING
     play.until_held()
     assert play.ask("close").accepted
-    assert play.run.status is Status.CLOSED
+    play.until_closed()
+    assert play.run.result is RunResult.LEFT_DRAINED
     assert play.state.left_drained == ("fra",)
+    assert not play.open
 
 
 def test_a_survivor_too_small_refuses_and_nothing_moves() -> None:

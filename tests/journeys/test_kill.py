@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from dayshift.journal.audit import audit
-from dayshift.journal.lock import LOCK, read_holder
+from dayshift.journal.findings import LOCK
+from dayshift.journal.lock import read_holder
 from dayshift.journal.reader import JournalReader
 from dayshift.lab import estate, up, users, view
 from dayshift.lab.ledger import now_ms

@@ -22,12 +22,14 @@ from dayshift.model.records import Phase, RunResult
 from dayshift.runtime.orchestrator import Orchestrator
 from tests.kit.clock import VirtualClock, run_virtual
 from tests.kit.memory import MemoryDial
-from tests.kit.rig import MemoryDuty, MemoryWorker, Rig
+from tests.kit.play import estate
+from tests.kit.rig import POLICY, MemoryDuty, MemoryWorker, Rig
 from tests.kit.world import World
 
 GRACE_MS = 8_000
 """How long after a region died a write may still count on it: nobody knows sooner."""
 USUAL = {"fra": 5_000, "ber": 5_000}
+ESTATE = estate(gate=POLICY, fresh_ms=3_000, drain_dwell_ms=1_000)
 Deed = Callable[["Shift"], Awaitable[None]]
 
 
@@ -247,7 +249,7 @@ def watch(
     """Play `deed` in virtual time; the shift that is left when it ends."""
 
     async def program(clock: VirtualClock) -> Shift:
-        rig = Rig(clock, folder / "journal")
+        rig = Rig(clock, folder / "journal", ESTATE)
         prepare(rig)
         await clock.sleep(5_000)
         shift = Shift(rig)

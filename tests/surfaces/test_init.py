@@ -1,4 +1,4 @@
-"""`dayshift init` writes files that load, asks only a person, and overwrites nothing."""
+"""`dayshift init` writes files that load, asks only people, overwrites nothing."""
 
 from __future__ import annotations
 
