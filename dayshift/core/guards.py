@@ -53,6 +53,23 @@ def elsewhere_reason(state: JournalState, plan: Plan, region: str) -> Reason | N
     )
 
 
+def absence_reason(plan: Plan, region: str) -> Reason | None:
+    """No step of the region may take longer than the region may be away."""
+    limit = plan.estate.policy.absence_ms
+    for work in plan.change.regions:
+        for step in work.steps:
+            if work.region == region and step.limit_ms > limit:
+                return Reason(
+                    "ABSENCE-LIMIT",
+                    f"step {step.name} in {region} may take {step.limit_ms // 1000} s "
+                    f"(absence limit {limit // 1000} s)",
+                    because="invariant: work beyond the absence limit is refused",
+                    so="nothing moved",
+                    next="shorten the step's limit, or raise policy.absence_limit",
+                )
+    return None
+
+
 def store_reason(sight: Sight) -> Reason | None:
     """There is room for the journal to write the whole run down."""
     if sight.store_room_bytes >= STORE_ROOM_BYTES_MIN:
@@ -282,6 +299,7 @@ def preflight_reasons(
     checks: list[Callable[[], Reason | None]] = [
         lambda: approval_reason(state, plan, sight),
         lambda: elsewhere_reason(state, plan, region),
+        lambda: absence_reason(plan, region),
         lambda: store_reason(sight),
         lambda: claims_reason(state, sight),
         lambda: dials_reason(state, plan, sight),

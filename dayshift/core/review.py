@@ -14,7 +14,7 @@ import msgspec
 
 from dayshift.errors import Reason
 from dayshift.limits import FULL_BP
-from dayshift.model.dial import ALL, DialKind, Setting, split
+from dayshift.model.dial import ALL, DialKind, Setting
 from dayshift.model.estate import Service
 from dayshift.model.plan import PassPlan, Plan, Stage, Verb
 
@@ -45,9 +45,7 @@ def _estate(plan: Plan) -> Iterator[Reason]:
         yield _fault("TWO-REGIONS", f"`{plan.verb.value}` is for one region at a time")
     for service in plan.estate.moving():
         for dial in service.dials:
-            if dial.kind is DialKind.SPLIT and plan.baseline.get(dial.name) != split(
-                service.shares
-            ):
+            if plan.baseline.get(dial.name) != _usual(dial.kind, service):
                 yield _fault("BASELINE", f"dial {dial.name} does not begin as usual")
     if not regions:
         yield _fault("EMPTY-PLAN", "the plan names no region")
@@ -64,6 +62,17 @@ def _estate(plan: Plan) -> Iterator[Reason]:
         text = setting.fault()
         if text:
             yield _fault("BASELINE", f"baseline of dial {name} {text}")
+
+
+def _usual(kind: DialKind, service: Service) -> Setting:
+    """What a dial of this kind shows when every region has its usual share."""
+    shares = service.shares
+    if kind is DialKind.FORWARD:
+        return Setting(kind, {name: {name: FULL_BP} for name in shares})
+    if kind is DialKind.SWITCH:
+        on = {name: FULL_BP if share else 0 for name, share in shares.items()}
+        return Setting(kind, {ALL: on})
+    return Setting(kind, {ALL: dict(shares)})
 
 
 def _pass(plan: Plan, one: PassPlan) -> Iterator[Reason]:
@@ -129,7 +138,10 @@ def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
             if row is None:
                 continue
             reached = _reached(service, settings)
-            if any(abs(reached.get(r, 0) - share) >= 2 for r, share in row.items()):
+            if any(
+                abs(reached.get(r, Fraction(0)) - share) >= 2
+                for r, share in row.items()
+            ):
                 yield _fault(
                     "MOVES",
                     f"the stage of {one.region} at {stage.share_bp} bp gives "

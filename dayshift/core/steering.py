@@ -100,6 +100,8 @@ def _setting(dial: DialSpec, service: Service, region: str, share: int) -> Setti
 def _forward(usual: Setting, service: Service, region: str, share: int) -> Setting:
     """Of the arrivals at `region`, keep what makes its served share `share`."""
     arrivals = service.shares[region]
+    if share == arrivals:
+        return usual
     kept = FULL_BP * share // arrivals if arrivals else 0
     return Setting(
         DialKind.FORWARD, {**usual.rows, region: row_with(service.shares, region, kept)}

@@ -231,6 +231,14 @@ def test_a_survivor_too_small_refuses_and_nothing_moves() -> None:
     assert play.actions == []
 
 
+def test_a_step_longer_than_the_absence_limit_refuses_before_anything() -> None:
+    long = change(limit_ms=90_000_000)
+    play = Play(estate(), long).until_closed()
+    assert play.run.result is RunResult.REFUSED
+    assert "ABSENCE-LIMIT" in play.run.why
+    assert play.actions == []
+
+
 def test_approvals_are_bound_to_the_digest_and_not_the_author() -> None:
     play = Play(estate(approvals=1))
     assert play.ask("approve", person="ada", digest=play.plan.digest).accepted

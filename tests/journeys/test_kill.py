@@ -65,6 +65,14 @@ def until_it_leads(spec: estate.LabSpec, child: subprocess.Popen[bytes]) -> None
         time.sleep(0.02)
 
 
+def ended(child: subprocess.Popen[bytes], log: Path) -> int:
+    """The exit code of the last controller, which nobody kills."""
+    try:
+        return child.wait(timeout=150)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"it never ended:\n{log.read_text()[-4000:]}") from None
+
+
 def run_with_kills(
     spec: estate.LabSpec, kills: int, dice: random.Random, log: Path
 ) -> tuple[int, int]:
@@ -74,7 +82,7 @@ def run_with_kills(
         child = controller(spec, log)
         try:
             if struck >= kills:
-                return child.wait(timeout=120), struck
+                return ended(child, log), struck
             until_it_leads(spec, child)
             try:
                 return child.wait(timeout=dice.uniform(0.0, 2.5)), struck

@@ -1,4 +1,4 @@
-"""Shares add up, whatever the estate: rows, layers of dials, and plans that are wrong."""
+"""Shares add up in every estate: rows, layers of dials, and plans that are wrong."""
 
 from __future__ import annotations
 

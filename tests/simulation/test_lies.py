@@ -68,9 +68,7 @@ def test_a_lying_dial(how: DialLie, ms: int, phase: Phase, tmp_path: Path) -> No
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("how", list(MeterLie))
 @pytest.mark.parametrize("which", ["entry", "edge", "both"])
-def test_a_lying_meter(
-    how: MeterLie, which: str, phase: Phase, tmp_path: Path
-) -> None:
+def test_a_lying_meter(how: MeterLie, which: str, phase: Phase, tmp_path: Path) -> None:
     async def deed(shift: Shift) -> None:
         await shift.until_phase(phase)
         meters = [m for m in shift.rig.meters if which in (m.name, "both")]
@@ -301,8 +299,19 @@ def test_people_ask_at_random(seed: int, tmp_path: Path) -> None:
             if shift.closed():
                 return
             verb = draw.choice(
-                ["pause", "resume", "resume", "retry", "adopt", "close", "crash",
-                 "take", "return", "done-by-hand", "abort" if seed % 2 else "pause"]
+                [
+                    "pause",
+                    "resume",
+                    "resume",
+                    "retry",
+                    "adopt",
+                    "close",
+                    "crash",
+                    "take",
+                    "return",
+                    "done-by-hand",
+                    "abort" if seed % 2 else "pause",
+                ]
             )
             if verb == "crash":
                 await shift.crash()
@@ -314,8 +323,10 @@ def test_people_ask_at_random(seed: int, tmp_path: Path) -> None:
     safe(watch(tmp_path, deed))
 
 
-@pytest.mark.parametrize("verbs", [("close", "abort"), ("retry", "retry"),
-                                   ("abort", "close"), ("abort", "abort")])
+@pytest.mark.parametrize(
+    "verbs",
+    [("close", "abort"), ("retry", "retry"), ("abort", "close"), ("abort", "abort")],
+)
 def test_two_people_ask_at_the_same_instant(
     verbs: tuple[str, str], tmp_path: Path
 ) -> None:
