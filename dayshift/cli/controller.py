@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 from dayshift.cli import say
 from dayshift.cli.confirming import confirm
@@ -15,9 +16,13 @@ from dayshift.cli.everywhere import Cli
 from dayshift.cli.foreground import Foreground, Manner
 from dayshift.cli.telling import NOBODY, peek
 from dayshift.core.state import JournalState, RunState
-from dayshift.errors import EXIT_DONE, Reason, Refused
+from dayshift.errors import EXIT_DONE, DayshiftError, Reason, Refused
 from dayshift.runtime import control
+from dayshift.runtime.clock import RealClock
 from dayshift.runtime.session import Session, Workspace
+
+ANSWER_MS = 10_000
+"""How long a person waits for a controller that decides several times a second."""
 
 
 def ask(cli: Cli, verb: str, args: Mapping[str, str]) -> bool:
@@ -25,15 +30,34 @@ def ask(cli: Cli, verb: str, args: Mapping[str, str]) -> bool:
 
     Raises:
         Refused: it said no, with its reason.
+        DayshiftError: it lives and does not answer.
     """
     path = Workspace(cli.base).socket
     try:
-        reply = asyncio.run(control.call(path, verb, args, cli.name))
+        reply = asyncio.run(_call(path, verb, args, cli.name))
     except NOBODY:
         return False
+    except TimeoutError:
+        raise DayshiftError(_silent(verb)) from None
     if not reply.accepted:
         raise Refused(reply.reason or Reason("REFUSED", f"`{verb}` was refused"))
     return True
+
+
+async def _call(
+    path: Path, verb: str, args: Mapping[str, str], name: str
+) -> control.Reply:
+    return await RealClock().within(ANSWER_MS, control.call(path, verb, args, name))
+
+
+def _silent(verb: str) -> Reason:
+    return Reason(
+        "CONTROLLER-SILENT",
+        f"the controller did not answer `{verb}` within {ANSWER_MS // 1000} s",
+        because="its process is there: stopped, stuck, or overloaded",
+        so=f"nobody knows whether `{verb}` is granted; it may be, once it goes on",
+        next="`dayshift status` names it: let it go on, or end it; then ask again",
+    )
 
 
 def granted(cli: Cli, verb: str, text: str) -> int:

@@ -13,6 +13,7 @@ from dayshift.surfaces.nouns import Story
 
 NOBODY_RUNS = "no controller is running: nobody is watching"
 NOBODY_NOW = "nobody is watching this run now"
+SILENT = "its controller is there but does not answer; the journal alone was read"
 CODES = {"aborted": EXIT_ABORTED, "refused": EXIT_REFUSED}
 
 
@@ -81,6 +82,11 @@ def _phase(story: Story) -> str:
 
 def go_on(story: Story) -> str:
     """The command that goes on with an open run."""
+    if story.silent:
+        return (
+            f"let {story.holder} go on (`kill -CONT`) or end it; only then can another "
+            "command lead"
+        )
     if story.status == "paused":
         return "`dayshift resume` goes on; `dayshift abort` goes back"
     if story.status == "held":

@@ -48,7 +48,8 @@ def _show(cli: Cli, page: Callable[[Story], str]) -> int:
         return EXIT_DONE
     say.out(page(story).rstrip("\n"))
     if not story.watched and story.status not in ("closed", "idle"):
-        say.out(f"\n{ending.NOBODY_RUNS}\n  next     {ending.go_on(story)}")
+        who = ending.SILENT if story.silent else ending.NOBODY_RUNS
+        say.out(f"\n{who}\n  next     {ending.go_on(story)}")
     return EXIT_DONE
 
 
@@ -68,7 +69,7 @@ def watch(
     workspace = Workspace(cli.base)
     try:
         return asyncio.run(follow(cli, workspace, as_lines))
-    except telling.NOBODY:
+    except (TimeoutError, *telling.NOBODY):
         return _show(cli, plain.page)
     except KeyboardInterrupt:
         return EXIT_DONE

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from dayshift.core.state import JournalState
 from dayshift.errors import Refused
 from dayshift.journal.reader import JournalReader, JournalView
@@ -65,20 +67,18 @@ def peek(workspace: Workspace) -> JournalState | None:
 
 
 async def now(workspace: Workspace) -> Story:
-    """The present story; from the journal where no controller runs."""
-    frame = await _frame(workspace)
-    if frame is not None:
-        with JournalReader.open(workspace.state_dir) as reader:
-            return Teller(reader).story(frame)
-    return unwatched(workspace)
-
-
-async def _frame(workspace: Workspace) -> Frame | None:
-    """The controller's present frame; None if there is none, or it is stuck."""
-    with suppress(TimeoutError, *NOBODY):
+    """The present story; from the journal where no controller runs or it is stuck."""
+    try:
         frames = control.frames(workspace.socket, once=True)
-        return await RealClock().within(ANSWER_MS, anext(frames, None))
-    return None
+        frame = await RealClock().within(ANSWER_MS, anext(frames, None))
+    except NOBODY:
+        return unwatched(workspace)
+    except TimeoutError:
+        return replace(unwatched(workspace), silent=True)
+    if frame is None:
+        return unwatched(workspace)
+    with JournalReader.open(workspace.state_dir) as reader:
+        return Teller(reader).story(frame)
 
 
 def unwatched(workspace: Workspace) -> Story:
@@ -99,10 +99,11 @@ async def stories(workspace: Workspace) -> AsyncIterator[Story]:
 
     Raises:
         ConnectionError, FileNotFoundError: no controller runs here.
+        TimeoutError: one lives, and does not answer.
     """
     clock = RealClock()
     frames = control.frames(workspace.socket)
-    first = await anext(frames, None)
+    first = await clock.within(ANSWER_MS, anext(frames, None))
     if first is None:
         raise ConnectionError("the controller ended before it told anything")
     with JournalReader.open(workspace.state_dir) as reader:

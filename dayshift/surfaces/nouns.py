@@ -211,8 +211,9 @@ class Story(msgspec.Struct, frozen=True):
     """One run at one instant, told once for every surface.
 
     `status` is running, paused, held, closed, or idle where no run ever was; `watched`
-    is false when no controller looks at the run. `regions` are in the estate's order,
-    `order` are the regions of the run in the order of their passes.
+    is false when no controller looks at the run, `silent` true when one lives and does
+    not answer. `regions` are in the estate's order, `order` are the regions of the run
+    in the order of their passes.
     """
 
     format: int
@@ -230,6 +231,7 @@ class Story(msgspec.Struct, frozen=True):
     result: str = ""
     why: str = ""
     watched: bool = True
+    silent: bool = False
     aborting: bool = False
     hurry: bool = False
     paused_by: str = ""

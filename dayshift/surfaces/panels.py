@@ -188,7 +188,7 @@ def _alarms(story: Story) -> list[Text]:
         phrases.duty(one) for one in story.duties if one.fault or len(one.holders) != 1
     ]
     if not story.watched and story.status not in ("closed", "idle"):
-        said.append(phrases.UNWATCHED)
+        said.append(phrases.unwatched(story))
     return [Text(f"   ! {one}", "bold yellow") for one in said]
 
 

@@ -20,6 +20,12 @@ from dayshift.surfaces.nouns import (
 )
 
 UNWATCHED = "nobody is watching this run; any `dayshift run` goes on with it"
+SILENT = "its controller lives but does not answer: stopped, stuck, or overloaded"
+
+
+def unwatched(story: Story) -> str:
+    """Why nobody looks at the run: there is no controller, or it is silent."""
+    return f"{SILENT} ({story.holder})" if story.silent else UNWATCHED
 
 
 def status(story: Story) -> str:

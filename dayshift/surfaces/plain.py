@@ -83,7 +83,7 @@ def _changes(previous: Story | None, story: Story) -> Iterable[tuple[str, str, s
         if line and line != said.get(region):
             yield " ", region, f"| {line}"
     if not story.watched and (previous is None or previous.watched):
-        yield "!", "", phrases.UNWATCHED
+        yield "!", "", phrases.unwatched(story)
 
 
 def _said(story: Story | None) -> dict[str, str]:
@@ -133,7 +133,7 @@ def _heading(story: Story, zone: tzinfo | None) -> list[str]:
     if story.status == "closed" and story.why:
         out.append(story.why)
     if story.status not in ("closed", "idle") and not story.watched:
-        out.append(phrases.UNWATCHED)
+        out.append(phrases.unwatched(story))
     return out
 
 
@@ -260,7 +260,7 @@ def explain_page(story: Story, zone: tzinfo | None = None) -> str:
     if here is not None:
         out += ["", *_journey(here)]
     if not story.watched:
-        out += ["", phrases.UNWATCHED]
+        out += ["", phrases.unwatched(story)]
     elif not story.waiting:
         out += ["", "nothing is waited for: it acts"]
     if story.hold is not None:

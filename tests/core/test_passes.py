@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from dayshift.core.exits import exits
 from dayshift.core.state import Status
 from dayshift.model import records as r
 from dayshift.model.dial import Claim
@@ -144,21 +145,21 @@ def test_drift_holds_and_adopt_takes_it() -> None:
     assert play.run.status is Status.RUNNING
 
 
+def visitors(sight):  # type: ignore[no-untyped-def]
+    places = tuple(
+        replace(
+            place,
+            meters=tuple(replace(one, requests=3) for one in place.meters),
+        )
+        if place.region == "fra"
+        else place
+        for place in sight.places
+    )
+    return replace(sight, places=places)
+
+
 def test_the_tripwire_holds_and_retry_proves_empty_again() -> None:
     play = Play().until_phase(Phase.WORKING)
-
-    def visitors(sight):  # type: ignore[no-untyped-def]
-        places = tuple(
-            replace(
-                place,
-                meters=tuple(replace(one, requests=3) for one in place.meters),
-            )
-            if place.region == "fra"
-            else place
-            for place in sight.places
-        )
-        return replace(sight, places=places)
-
     play.bend = visitors
     play.until_held()
     assert play.run.hold is not None
@@ -198,11 +199,11 @@ def test_a_running_step_is_never_taken_as_done_by_hand() -> None:
     key = "fra-upgrade-0"
     play.works[key] = WorkSight(key, WorkStatus.RUNNING)
     play.step()
-    play.counts["fra"] += 7
+    play.bend = visitors
     play.until_held()
     assert play.run.hold is not None
     assert play.run.hold.reason.code == "TRIPWIRE"
-    ways = [one.command for one in play.decision.exits]
+    ways = [one.command for one in exits(play.run, play.plan)]
     assert not [one for one in ways if "done-by-hand" in one], ways
     answer = play.ask("done-by-hand", step="upgrade")
     assert answer.reason is not None

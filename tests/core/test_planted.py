@@ -266,14 +266,14 @@ def shifted_take(patch: Patch) -> None:
     """The executor moves one share more than was approved."""
     take = Desk.take
 
-    def bent(desk: Desk, stage: Any, key: str, revert: bool = False) -> bool:
+    def bent(desk: Desk, stage: Any, key: str, **kwargs: bool) -> bool:
         moves = []
         for move in stage.moves:
             row = dict(move.setting.rows[ALL])
             if 0 < row["fra"] < 10_000:
                 row["fra"], row["ber"] = row["fra"] + 1, row["ber"] - 1
             moves.append(replace(move, setting=Setting(move.setting.kind, {ALL: row})))
-        return take(desk, replace(stage, moves=tuple(moves)), key, revert)
+        return take(desk, replace(stage, moves=tuple(moves)), key, **kwargs)
 
     patch.setattr(Desk, "take", bent)
 
@@ -362,40 +362,78 @@ def without(*checks: str) -> Callable[[Patch], None]:
 
 
 Plant = Callable[[Patch], None]
-BUGS: dict[str, tuple[Callable[[], Watched], tuple[Plant, ...]]] = {
-    "last server": (dead_survivor, (no_look(guards, "survivors_reason"),)),
+BUGS: dict[str, tuple[Callable[[], Watched], tuple[Plant, ...], str]] = {
+    "last server": (
+        dead_survivor,
+        (no_look(guards, "survivors_reason"),),
+        "RECEIVER-NOT-READY",
+    ),
     "last server, no interlock": (
         dead_survivor,
         (no_look(guards, "survivors_reason"), without("_last_server")),
+        "nobody serves",
     ),
-    "one region": (three_regions, (greedy_row,)),
-    "one region, no interlock": (three_regions, (greedy_row, without("_one_region"))),
-    "fencing": (crash_in_draining, (no_look(decide, "_fence"),)),
-    "explicit targets": (good, (wildcard,)),
-    "executed within approved": (good, (shifted_take,)),
-    "held before work": (good, (no_look(Desk, "hold_dials", yes),)),
-    "proven empty": (users_stay, (no_look(proof, "empty_gaps", lambda *_: ()),)),
-    "kept out while at work": (good, (early_ramp,)),
-    "kept out, no interlock": (good, (early_ramp, without("_kept_out"))),
-    "blind is not green": (blind_gate, (no_look(coming_back, "_judge", nothing),)),
-    "a failing gate empties": (bad_release, (no_look(Desk, "retreat"),)),
-    "receiver ready": (small_survivor, (no_look(guards, "capacity_reason"),)),
-    "abort converges": (abort_at_work, (close_at_once,)),
+    "one region": (three_regions, (greedy_row,), "OTHER-REGION-OUT"),
+    "one region, no interlock": (
+        three_regions,
+        (greedy_row, without("_one_region")),
+        "more than one region out",
+    ),
+    "fencing": (crash_in_draining, (no_look(decide, "_fence"),), "before its fence"),
+    "explicit targets": (good, (wildcard,), "EXPLICIT-TARGET"),
+    "executed within approved": (good, (shifted_take,), "NOT-APPROVED-SETTING"),
+    "held before work": (good, (no_look(Desk, "hold_dials", yes),), "NOT-EMPTY"),
+    "proven empty": (
+        users_stay,
+        (no_look(proof, "empty_gaps", lambda *_: ()),),
+        "work began",
+    ),
+    "kept out while at work": (good, (early_ramp,), "REGION-AT-WORK"),
+    "kept out, no interlock": (
+        good,
+        (early_ramp, without("_kept_out")),
+        "feeds fra, which is at work",
+    ),
+    "blind is not green": (
+        blind_gate,
+        (no_look(coming_back, "_judge", nothing),),
+        "a blind gate",
+    ),
+    "a failing gate empties": (
+        bad_release,
+        (no_look(Desk, "retreat"),),
+        "users stayed",
+    ),
+    "receiver ready": (
+        small_survivor,
+        (no_look(guards, "capacity_reason"),),
+        "too full",
+    ),
+    "abort converges": (abort_at_work, (close_at_once,), "shares:"),
     "a duty is never lost": (
         abort_in_handing_over,
         (no_look(going_out, "duties_kept", yes),),
+        "holders:",
     ),
-    "drift refuses": (drifting, (no_look(decide, "_drift"),)),
-    "never two holders": (good, (take_first,)),
-    "never two holders, no interlock": (good, (take_first, without("_nobody_holds"))),
-    "once at a time": (good, (new_key,)),
-    "brackets are closed": (good, (no_look(going_out, "leave_brackets", yes),)),
+    "drift refuses": (drifting, (no_look(decide, "_drift"),), "refused DRIFT"),
+    "never two holders": (good, (take_first,), "TWO-HOLDERS"),
+    "never two holders, no interlock": (
+        good,
+        (take_first, without("_nobody_holds")),
+        "two holders",
+    ),
+    "once at a time": (good, (new_key,), "began twice"),
+    "brackets are closed": (
+        good,
+        (no_look(going_out, "leave_brackets", yes),),
+        "bracket is open",
+    ),
 }
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str, monkeypatch: Patch) -> None:
-    scenario, plants = BUGS[bug]
+    scenario, plants, expected = BUGS[bug]
     assert findings(scenario()) == []
     for plant in plants:
         plant(monkeypatch)
@@ -403,7 +441,7 @@ def test_a_planted_bug_is_found(bug: str, monkeypatch: Patch) -> None:
         found = findings(scenario())
     except AssertionError as error:  # an invariant of the state, or no way forward
         found = [str(error)]
-    assert found, bug
+    assert any(expected in one for one in found), found
 
 
 def test_a_plan_with_a_planted_bug_is_not_approved(monkeypatch: Patch) -> None:

@@ -3,21 +3,39 @@ being served, and every run ends where it said it would."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 
 import pytest
 
+from dayshift.core import planner
+from dayshift.core.decision import Decision
 from dayshift.core.exits import abort_consequence
 from dayshift.core.state import Status
+from dayshift.model import records as r
 from dayshift.model.dial import split
+from dayshift.model.plan import Verb
 from dayshift.model.records import Phase, RunResult
+from dayshift.model.sight import Sight
+from dayshift.runtime.orchestrator import Orchestrator
 from tests.kit.memory import DialLie, MeterLie
+from tests.kit.play import change
 from tests.kit.rig import Rig
 from tests.simulation.witness import Shift, moments, watch
 
 GOOD_MS = 30_000
 """About as long as a good run takes."""
+DIAL_PHASES = [Phase.DRAINING, Phase.EMPTYING, Phase.WORKING, Phase.RETURNING]
+METER_CASES = [
+    ("entry", Phase.RETURNING),
+    ("entry", Phase.EMPTYING),
+    ("edge", Phase.EMPTYING),
+    ("both", Phase.PREFLIGHT),
+    ("both", Phase.DRAINING),
+    ("both", Phase.WORKING),
+    ("both", Phase.SOAKING),
+]
 PHASES = [
     Phase.PREFLIGHT,
     Phase.DRAINING,
@@ -52,7 +70,7 @@ DIAL_LIES = [
 ]
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", DIAL_PHASES)
 @pytest.mark.parametrize("how,ms", DIAL_LIES)
 def test_a_lying_dial(how: DialLie, ms: int, phase: Phase, tmp_path: Path) -> None:
     async def deed(shift: Shift) -> None:
@@ -65,9 +83,8 @@ def test_a_lying_dial(how: DialLie, ms: int, phase: Phase, tmp_path: Path) -> No
     safe(watch(tmp_path, deed))
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("which", "phase"), METER_CASES)
 @pytest.mark.parametrize("how", list(MeterLie))
-@pytest.mark.parametrize("which", ["entry", "edge", "both"])
 def test_a_lying_meter(how: MeterLie, which: str, phase: Phase, tmp_path: Path) -> None:
     async def deed(shift: Shift) -> None:
         await shift.until_phase(phase)
@@ -266,13 +283,8 @@ def test_abort_where_work_cannot_be_undone(seed: int, tmp_path: Path) -> None:
     said: list[str] = []
 
     def one_way(rig: Rig) -> None:
-        from tests.kit.play import change
-
         rig.change = change(undo=False)
         rig.plan = planner.make(rig.estate, rig.change, Verb.MAINTAIN)
-
-    from dayshift.core import planner
-    from dayshift.model.plan import Verb
 
     async def deed(shift: Shift) -> None:
         await shift.until_phase(Phase.WORKING)
@@ -330,8 +342,6 @@ def test_people_ask_at_random(seed: int, tmp_path: Path) -> None:
 def test_two_people_ask_at_the_same_instant(
     verbs: tuple[str, str], tmp_path: Path
 ) -> None:
-    import asyncio
-
     async def deed(shift: Shift) -> None:
         shift.rig.world["fra"].stray_rps = 0
         await shift.until_phase(Phase.CATCHING_UP)
@@ -434,3 +444,46 @@ def test_a_paused_run_stays_paused(tmp_path: Path) -> None:
         await shift.until(shift.closed)
 
     safe(watch(tmp_path, deed))
+
+
+def test_an_action_before_its_record_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A planted bug: the shell acts first and writes it down afterwards."""
+
+    async def act_first(
+        self: Orchestrator, action: r.Action, record: r.Record, sight: Sight
+    ) -> None:
+        outcome = await self.actuator.perform(self.state, sight, action, record)
+        self.append(r.Intent(action))
+        self.append(outcome)
+
+    def carry_out(self: Orchestrator, decision: Decision, sight: Sight) -> None:
+        self.append(*decision.records)
+        for action in decision.actions:
+            number, now = self.state.seq + 1, self.clock.now()
+            record = r.Record(
+                number, "", now, self.journal.epoch, self.run.run, r.Intent(action)
+            )
+            task = asyncio.create_task(act_first(self, action, record, sight))
+            self._acting.add(task)
+            task.add_done_callback(self._acted)
+
+    async def deed(shift: Shift) -> None:
+        await shift.until(shift.closed, 20_000)
+
+    monkeypatch.setattr(Orchestrator, "_carry_out", carry_out)
+    monkeypatch.setattr(Orchestrator, "append", late(Orchestrator.append))
+    shift = watch(tmp_path, deed)
+    assert any("without an intent" in one for one in shift.faults())
+
+
+def late(append):  # type: ignore[no-untyped-def]
+    """Something else is always written in between, as it would be some day."""
+
+    def bent(self: Orchestrator, *bodies: r.AnyBody) -> tuple[r.Record, ...]:
+        extra = r.Observed({}) if isinstance(bodies[:1], tuple) else None
+        written: tuple[r.Record, ...] = append(self, extra, *bodies)
+        return written
+
+    return bent
