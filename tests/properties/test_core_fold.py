@@ -31,7 +31,8 @@ def history(seed: int) -> tuple[tuple[Record, ...], JournalState]:
     for _ in range(draw.randrange(20, 220)):
         if play.run.status is Status.CLOSED:
             break
-        play.verdict = lambda region, say=draw.random(): bad if say < 0.02 else good
+        said = bad if draw.random() < 0.02 else good
+        play.verdict = lambda region, said=said: said  # type: ignore[misc]
         luck = draw.random()
         if luck < 0.02:
             play.crash()
