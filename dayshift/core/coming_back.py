@@ -109,8 +109,14 @@ def returning(desk: Desk) -> None:
     target = len(rungs) - 1 if desk.run.hurry else here.index + 1
     reason = guards.survivors_reason(desk.plan, desk.sight, desk.region)
     reason = reason or guards.capacity_reason(desk.plan, desk.sight, rungs[target])
-    if reason and not desk.waived(reason.code) and here.index < 0:
+    # In a hurry the others may be dead: this region is then the one that must serve.
+    # That it does is the interlock's to prove.
+    waived = desk.run.hurry or (reason is not None and desk.waived(reason.code))
+    if reason and not waived and here.index < 0:
         _wait_or_hold(desk, reason)
+        return
+    if reason and reason.code == "CAPACITY-EXCEEDED" and not desk.waived(reason.code):
+        desk.wait(reason.code, reason.what, "the next rung fits")
         return
     key = f"rung/{here.attempt}/{target}"
     if here.index >= 0 and not desk.was_asked(key):

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import coming_back, going_out, guards, proof, requests, working
+from dayshift.core import (
+    alarms,
+    coming_back,
+    going_out,
+    guards,
+    proof,
+    requests,
+    working,
+)
 from dayshift.core.decision import Decision, Waiting
 from dayshift.core.desk import Desk
 from dayshift.core.exits import abort_consequence, exits, outstanding, undoable
@@ -92,6 +100,7 @@ def _go_on(desk: Desk) -> None:
     _tripwire(desk)
     if desk.moved:
         return
+    alarms.sound(desk)
     if desk.here.retreat is not None:
         coming_back.retreating(desk)
     elif desk.run.status is Status.HELD:
@@ -102,7 +111,7 @@ def _go_on(desk: Desk) -> None:
         _abort(desk)
     else:
         _survivors(desk)
-        if not desk.moved:
+        if not desk.records:
             HANDLERS[desk.here.phase](desk)
 
 

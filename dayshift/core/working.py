@@ -51,12 +51,23 @@ def _step(desk: Desk, step: WorkStep) -> None:
     if not desk.want(action):
         return
     seen = desk.sight.works.get(key)
-    if seen is None or seen.status in (WorkStatus.RUNNING, WorkStatus.ABSENT):
+    if seen is None or _under_way(desk, key, seen):
         _wait_for(desk, step, seen)
         return
     desk.records.append(_worked(desk.region, step.name, seen))
     if seen.status is not WorkStatus.DONE:
         desk.hold(_failed(desk.region, step.name, seen))
+
+
+ABSENT_MS = 10_000
+"""A step that was started, and that no supervisor knows for so long, is lost."""
+
+
+def _under_way(desk: Desk, key: str, seen: WorkSight) -> bool:
+    if seen.status is WorkStatus.RUNNING:
+        return True
+    started = desk.run.asked[f"{key}/start"].ended
+    return seen.status is WorkStatus.ABSENT and desk.since(started) < ABSENT_MS
 
 
 def _worked(region: str, step: str, seen: WorkSight) -> Worked:
@@ -106,10 +117,11 @@ def _absence_reason(desk: Desk, step: WorkStep) -> bool:
 
 
 def _failed(region: str, step: str, seen: WorkSight) -> Reason:
-    what = "was lost" if seen.status is WorkStatus.LOST else "failed"
+    gone = seen.status in (WorkStatus.LOST, WorkStatus.ABSENT)
+    what = "was lost" if gone else "failed"
     detail = seen.detail or f"exit code {seen.exit_code}"
     return Reason(
-        "WORK-LOST" if seen.status is WorkStatus.LOST else "WORK-FAILED",
+        "WORK-LOST" if gone else "WORK-FAILED",
         f"step {step} in {region} {what}: {detail}",
         because=seen.progress or "its supervisor wrote this down",
         so=f"{region} stays drained; the others carry all traffic",

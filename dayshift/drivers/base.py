@@ -87,7 +87,10 @@ class Dial(Protocol):
         ...
 
     async def hold(self, token: Token) -> None:
-        """Make the present setting permanent: no expiring write is left."""
+        """Make the present setting permanent: no expiring write is left.
+
+        Refused like `set`, but for who serves: a hold moves no user.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -129,6 +129,17 @@ def test_a_region_that_is_not_proven_to_serve_gets_nothing(
     with_dial(dial_rig, check)
 
 
+def test_a_hold_asks_nobody_who_serves(dial_rig: DialRig) -> None:
+    """Else a drained region could not come back once the other one is dead."""
+
+    async def check(dial: Dial) -> None:
+        await dial.set(row(0), token(claim(1)))
+        await dial.hold(Token(claim(2), (), claim(1)))
+        assert await now(dial) == (row(0), [claim(2)] * 2, "")
+
+    with_dial(dial_rig, check)
+
+
 def test_the_same_write_again_changes_nothing(dial_rig: DialRig) -> None:
     async def check(dial: Dial) -> None:
         for _ in range(2):

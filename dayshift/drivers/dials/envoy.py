@@ -129,6 +129,9 @@ class EnvoyDial:
         that it comes back with the truth; if none answers, none is written.
         """
         self._check_setting(setting, token)
+        await self._install(setting, token)
+
+    async def _install(self, setting: Setting, token: Token) -> None:
         before = await self._words_before()
         former = await self._write(setting, token)
         results = await asyncio.gather(
@@ -144,7 +147,11 @@ class EnvoyDial:
             raise failed[0]
 
     async def hold(self, token: Token) -> None:
-        """Assert the present setting again under `token` and read it back."""
+        """Assert the present setting again under `token` and read it back.
+
+        Nobody is asked who serves: no user moves, and a dial that feeds only dead
+        regions must be claimed before it can feed a living one.
+        """
         now = await self.read()
         if now.setting is None or now.fault:
             raise self._fault(
@@ -152,7 +159,7 @@ class EnvoyDial:
                 f"dial {self.name} has no one setting to hold",
                 because=now.fault or "its instances disagree",
             )
-        await self.set(now.setting, token)
+        await self._install(now.setting, token)
         after = await self.read()
         claims = {one.claim for one in after.instances}
         if after.setting != now.setting or claims != {token.claim}:
