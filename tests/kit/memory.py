@@ -15,6 +15,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 import msgspec
+from msgspec.structs import replace
 
 from dayshift.drivers.base import fresh_claim_reason, setting_reason
 from dayshift.errors import DriverFault, DriverRetry, Reason, Refused
@@ -131,7 +132,8 @@ class MemoryDial:
         now = await self.read()
         if now.setting is None or now.fault:
             raise DriverFault(Reason("DIAL-MIXED", now.fault or "mixed"))
-        await self.set(now.setting, token)
+        fed = tuple(name for row in now.setting.rows.values() for name in row)
+        await self.set(now.setting, replace(token, serving=fed))
 
     def _install(
         self,
