@@ -39,7 +39,8 @@ def launch(
         request = request or resume
     session = _open(workspace, plan.estate.name)
     try:
-        session.begin(plan, cli.person)
+        hurry = request is not None and request[0] == "return"
+        session.begin(plan, cli.person, hurry or plan.verb is Verb.EVACUATE)
         if run is not None and not cli.as_json:
             say.note(
                 f"resuming run {run.run}: {run.now_at.region} is in "

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from dayshift.errors import Reason
+from dayshift.errors import JournalFull, Reason
 from dayshift.runtime.frame import Frame, decode, encode
 from dayshift.runtime.orchestrator import Orchestrator
 
@@ -85,8 +85,13 @@ class ControlServer:
             await self._frames(writer, once=False)
         else:
             person = f"{request.person} (as {peer})" if request.person else peer
-            answered = await self.orchestrator.ask(request.verb, person, request.args)
-            reply = Reply(answered.accepted, answered.reason)
+            try:
+                answered = await self.orchestrator.ask(
+                    request.verb, person, request.args
+                )
+                reply = Reply(answered.accepted, answered.reason)
+            except JournalFull as error:
+                reply = Reply(False, error.reason)
             writer.write(msgspec.json.encode(reply) + b"\n")
             await writer.drain()
 

@@ -41,6 +41,9 @@ from dayshift.runtime.samples import Samples
 from dayshift.runtime.wiring import Drivers
 
 FIRST_LOOK_MS = 2_000
+BREAK_GLASS = ("abort", "return")
+"""Requests that make things safe: they go on with a full disk. `return` of a run under
+way is always `return --now`."""
 
 
 class Orchestrator:
@@ -141,9 +144,13 @@ class Orchestrator:
 
     async def _ask_first(self, verb: str, person: str, args: Mapping[str, str]) -> None:
         asking = asyncio.create_task(self.ask(verb, person, args))
-        while not asking.done():
+        try:
             await self.clock.sleep(1)
-            await self.step()
+            while not asking.done():
+                await self.step()
+                await self.clock.sleep(1)
+        finally:
+            asking.cancel()
         answered = asking.result()
         if answered.reason is not None:
             raise Refused(answered.reason)
@@ -267,6 +274,10 @@ class Orchestrator:
             if not self._may_use_emergency():
                 raise
             written = self.journal.append_emergency(*bodies, run=self.run.run)
+        self._fold(written)
+        return written
+
+    def _fold(self, written: tuple[r.Record, ...]) -> None:
         for record in written:
             self.state = fold(self.state, record)
             if isinstance(record.body, r.Answered):
@@ -276,7 +287,6 @@ class Orchestrator:
         if self.state.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
             self._snapshot_seq = self.state.seq
             self.journal.save_snapshot(self.state.seq, msgspec.json.encode(self.state))
-        return written
 
     def _foresee(self, bodies: tuple[r.AnyBody, ...]) -> None:
         """Fold what would be written, before it is.
@@ -299,7 +309,9 @@ class Orchestrator:
     def _may_use_emergency(self) -> bool:
         """Safe verbs go on when the store is full (break-glass)."""
         run = self.run
-        return self.state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
+        asked = any(one.verb in BREAK_GLASS for one in run.requests.values())
+        forced = self.state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
+        return forced or asked
 
     def _sign(self, phase_changed: bool) -> None:
         now = self.clock.now()
@@ -335,9 +347,19 @@ class Orchestrator:
             return await self._confirm(token, person, args)
         answer: asyncio.Future[r.Answered] = asyncio.get_running_loop().create_future()
         self._answers[token] = answer
-        self.append(r.Requested(verb, person, dict(args), token))
+        self._request(r.Requested(verb, person, dict(args), token))
         self._wake.set()
         return await answer
+
+    def _request(self, asked: r.Requested) -> None:
+        """Write a request down; one that makes things safe also on a full disk."""
+        try:
+            self.append(asked)
+        except JournalFull:
+            if asked.verb not in BREAK_GLASS:
+                self._answers.pop(asked.token, None)
+                raise
+            self._fold(self.journal.append_emergency(asked, run=self.run.run))
 
     async def _confirm(
         self, token: str, person: str, args: Mapping[str, str]

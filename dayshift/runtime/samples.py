@@ -5,6 +5,8 @@ Raw samples are not journalled; the journal keeps the file's hash when the run c
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 
 from dayshift.core.state import JournalState
@@ -33,14 +35,18 @@ class Samples:
             return
         self._second = second
         self._written = True
-        for line in _lines(state, sight):
-            self.sidelog.append_line(self.run, NAME, line)
+        # Samples are no truth: a full disk must not stop an evacuation over them.
+        with contextlib.suppress(OSError):
+            for line in _lines(state, sight):
+                self.sidelog.append_line(self.run, NAME, line)
 
     def close(self) -> SideLog | None:
         """The record that names the file, or None if nothing was written."""
         if not self._written:
             return None
-        return self.sidelog.close(self.run, NAME)
+        with contextlib.suppress(OSError):
+            return self.sidelog.close(self.run, NAME)
+        return None
 
 
 def _lines(state: JournalState, sight: Sight) -> list[bytes]:

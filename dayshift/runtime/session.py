@@ -19,7 +19,7 @@ from dayshift.core import planner, review
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState
 from dayshift.drivers.base import Context
-from dayshift.errors import Reason, Refused
+from dayshift.errors import JournalFull, Reason, Refused
 from dayshift.journal.journal import Journal
 from dayshift.journal.reader import JournalView
 from dayshift.model import records as r
@@ -76,8 +76,11 @@ class Session:
     def close(self) -> None:
         self.journal.close()
 
-    def begin(self, plan: Plan, person: str) -> None:
+    def begin(self, plan: Plan, person: str, break_glass: bool = False) -> None:
         """Open a run of `plan`, or find it open already.
+
+        Args:
+            break_glass: an emergency; a full disk must not be in its way.
 
         Raises:
             Refused: another plan's run is open, or the plan has faults.
@@ -90,8 +93,14 @@ class Session:
         found = review.faults(plan)
         if found:
             raise Refused(found[0])
-        opened = r.RunOpened(plan.digest, person)
-        self._append(r.Planned(plan), opened, run=self.entropy.run_id())
+        bodies = (r.Planned(plan), r.RunOpened(plan.digest, person))
+        run_id = self.entropy.run_id()
+        try:
+            self._append(*bodies, run=run_id)
+        except JournalFull:
+            if not break_glass:
+                raise
+            self._fold(self.journal.append_emergency(*bodies, run=run_id))
 
     def approve(self, digest: str, person: str, reason: str) -> None:
         """Write down an approval; the run may not even exist yet."""
@@ -108,7 +117,10 @@ class Session:
         )
 
     def _append(self, *bodies: r.AnyBody, run: str = "") -> None:
-        for record in self.journal.append(*bodies, run=run):
+        self._fold(self.journal.append(*bodies, run=run))
+
+    def _fold(self, written: tuple[r.Record, ...]) -> None:
+        for record in written:
             self.state = fold(self.state, record)
 
     async def run(
