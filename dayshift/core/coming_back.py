@@ -44,7 +44,8 @@ def validating(desk: Desk) -> None:
 
 
 def _wait_or_hold(desk: Desk, reason: Reason) -> None:
-    left = desk.policy.return_time_ms - desk.since(desk.here.since)
+    waited = min(desk.since(desk.here.since), desk.since(desk.state.led))
+    left = desk.policy.return_time_ms - waited
     if left <= 0:
         desk.hold(reason)
         return

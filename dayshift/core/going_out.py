@@ -34,7 +34,8 @@ def preflight(desk: Desk) -> None:
     """Every guard, before anything moves; then the brackets, then the fence."""
     found = guards.preflight_reasons(desk.state, desk.plan, desk.sight, desk.region)
     if found:
-        waited = desk.since(desk.here.since)
+        # A new controller has seen nothing yet: its patience begins with its lead.
+        waited = min(desk.since(desk.here.since), desk.since(desk.state.led))
         if found[0].code in MAY_COME and waited < PATIENCE_MS:
             left = PATIENCE_MS - waited
             desk.wait(found[0].code, found[0].what, "it can be proven", left)

@@ -240,6 +240,19 @@ def test_a_step_longer_than_the_absence_limit_refuses_before_anything() -> None:
     assert play.actions == []
 
 
+def test_a_new_controller_is_as_patient_in_preflight_as_the_first() -> None:
+    play = Play()
+    play.bend = lambda sight: replace(sight, dials={})
+    play.until(lambda one: one.here.phase is Phase.PREFLIGHT)
+    play.ms += 60_000
+    play.crash()
+    for _ in range(10):
+        play.step()
+    assert play.run.status is Status.RUNNING
+    play.bend = lambda sight: sight
+    assert play.until_closed().run.result is RunResult.DONE
+
+
 def test_approvals_are_bound_to_the_digest_and_not_the_author() -> None:
     play = Play(estate(approvals=1))
     assert play.ask("approve", person="ada", digest=play.plan.digest).accepted
