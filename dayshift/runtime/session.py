@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,8 @@ from dayshift.runtime.secrets import Secrets
 
 STATE_DIR = ".dayshift"
 SOCKET = "control.sock"
+BRIEF_MAX = 60
+"""So much of a value is shown when it differs."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +217,28 @@ def _changed(running: Plan, wanted: Plan) -> Reason:
 
 
 def _first(left: msgspec.Struct, right: msgspec.Struct) -> str:
-    """The first field in which two structs differ, for a message."""
-    for name in left.__struct_fields__:
-        if getattr(left, name) != getattr(right, name) and name != "fingerprint":
-            return f" at `{name}`"
-    return ""
+    """The first value in which two structs differ, where and what, for a message."""
+    found = _difference(msgspec.to_builtins(left), msgspec.to_builtins(right), "")
+    return f" at `{found[0]}`: {found[1]} became {found[2]}" if found else ""
+
+
+def _difference(left: Any, right: Any, path: str) -> tuple[str, str, str] | None:
+    """Where two plain values differ first, and both values."""
+    if left == right:
+        return None
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        left, right = dict(enumerate(left)), dict(enumerate(right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        for name in [*left, *(one for one in right if one not in left)]:
+            if name != "fingerprint":
+                below = f"{path}.{name}" if path else str(name)
+                found = _difference(left.get(name), right.get(name), below)
+                if found:
+                    return found
+        return None
+    return path, _brief(left), _brief(right)
+
+
+def _brief(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= BRIEF_MAX else f"{text[:BRIEF_MAX]} …"

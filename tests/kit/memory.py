@@ -133,7 +133,7 @@ class MemoryDial:
         if now.setting is None or now.fault:
             raise DriverFault(Reason("DIAL-MIXED", now.fault or "mixed"))
         fed = tuple(name for row in now.setting.rows.values() for name in row)
-        await self.set(now.setting, replace(token, serving=fed))
+        await MemoryDial.set(self, now.setting, replace(token, serving=fed))
 
     def _install(
         self,
