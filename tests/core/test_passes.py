@@ -9,6 +9,7 @@ from dayshift.core.exits import exits
 from dayshift.core.state import Status
 from dayshift.model import records as r
 from dayshift.model.dial import Claim
+from dayshift.model.estate import Change
 from dayshift.model.evidence import Verdict, VerdictKind
 from dayshift.model.plan import Verb
 from dayshift.model.records import Phase, RunResult
@@ -145,7 +146,7 @@ def test_drift_holds_and_adopt_takes_it() -> None:
     assert play.run.status is Status.RUNNING
 
 
-def visitors(sight):  # type: ignore[no-untyped-def]
+def visitors(sight: Sight) -> Sight:
     places = tuple(
         replace(
             place,
@@ -311,7 +312,7 @@ def test_a_drain_ends_empty_and_a_return_brings_it_back() -> None:
     assert play.dials == play.plan.baseline
 
 
-def planner_change(*regions: str):  # type: ignore[no-untyped-def]
+def planner_change(*regions: str) -> Change:
     from dayshift.core import planner
 
     return planner.simple_change("everyday", regions, "a test")
@@ -332,7 +333,7 @@ def test_an_evacuation_goes_to_zero_in_one_step_though_the_survivor_is_small() -
 def test_an_evacuation_never_takes_the_last_server() -> None:
     play = Play(estate(), planner_change("fra"), Verb.EVACUATE)
 
-    def dead(sight):  # type: ignore[no-untyped-def]
+    def dead(sight: Sight) -> Sight:
         places = tuple(
             replace(
                 place,
