@@ -113,6 +113,18 @@ def root(
     ctx.obj = _cli(None, directory, as_json, no_color, name)
 
 
+def family(
+    ctx: typer.Context,
+    directory: Dir = None,
+    as_json: Json = False,
+    no_color: NoColor = False,
+    name: As = "",
+) -> None:
+    """The same options on a verb that has verbs of its own."""
+    root = ctx.find_root()
+    root.obj = _cli(root.obj, directory, as_json, no_color, name)
+
+
 def _cli(
     outer: Cli | None, directory: Path | None, as_json: bool, no_color: bool, name: str
 ) -> Cli:

@@ -54,6 +54,8 @@ services:
       - name: entry
         side: users
         driver: envoy
+        # every: 15 s           # new counts only so often (a scrape): fresh twice that
+        # users: web            # it counts one class of users, judged by itself
         options:
           regions:
 {users_meters}
@@ -133,7 +135,11 @@ policy:
     horizon: 5 min
     harm_requests: 50
     tolerated_ratio: 1.1
-    slow: [250 ms, 1 s]         # EDIT: answers slower than these are judged
+    slow: [250 ms, 1 s]         # EDIT: answers slower than these are judged; without
+                                # it, the bounds that `gate calibrate` chose
+    warmup: 2 min               # after each rung, cold caches may be slow for so long
+    # gauges:                   # levels that hold the ramp, as meters name them
+    #   - {{name: queue, most: 100, trend: 30 min}}
     # Until it is trusted, the gate holds and calls you instead of rolling back.
     calibration: {{trusted: false, dispersion: 1.0, variation: 0.0}}
 """

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from dayshift.cli import files, looking, say
 from dayshift.cli.everywhere import Cli
+from dayshift.cli.plan_gate import GateSight, gate_sights
 from dayshift.cli.plan_page import lines
 from dayshift.core import capacity, review
 from dayshift.errors import EXIT_DONE, EXIT_REFUSED, Reason
@@ -47,15 +48,16 @@ def plan(
         seen = asyncio.run(looking.look(workspace, estate, wanted))
         able = seen.abilities
         made = replace(made, measured=measure(made, seen.sight))
+    sights = gate_sights(made)
     found = (
         *review.faults(made),
         *absence_faults(made),
         *capacity_faults(made, offline),
     )
     if cli.as_json:
-        say.document(_document(made, able, found))
+        say.document(_document(made, able, sights, found))
     else:
-        for line in lines(made, able):
+        for line in lines(made, able, sights):
             say.out(line)
         for reason in found:
             say.reason(reason, False)
@@ -63,13 +65,17 @@ def plan(
 
 
 def _document(
-    made: Plan, able: dict[str, Abilities], found: tuple[Reason, ...]
+    made: Plan,
+    able: dict[str, Abilities],
+    sights: tuple[GateSight, ...],
+    found: tuple[Reason, ...],
 ) -> dict[str, object]:
     out: dict[str, object] = {
         "ok": not found,
         "digest": made.digest,
         "plan": made,
         "abilities": able,
+        "gate": sights,
         "one_way_doors": review.one_way_doors(made),
     }
     if found:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from dayshift.cli.plan_gate import GateSight, gate_lines
 from dayshift.core import review, times
 from dayshift.model.dial import Abilities
 from dayshift.model.estate import Interrupt, WorkStep
@@ -12,7 +13,9 @@ from dayshift.model.units import Row, percent
 from dayshift.surfaces import words
 
 
-def lines(plan: Plan, able: Mapping[str, Abilities]) -> Iterator[str]:
+def lines(
+    plan: Plan, able: Mapping[str, Abilities], sights: Sequence[GateSight]
+) -> Iterator[str]:
     """The whole plan."""
     change, policy = plan.change, plan.estate.policy
     ticket = f" ({change.ticket})" if change.ticket else ""
@@ -25,6 +28,7 @@ def lines(plan: Plan, able: Mapping[str, Abilities]) -> Iterator[str]:
     yield from _capacity(plan)
     yield from _dials(able)
     yield from _policy(plan)
+    yield from gate_lines(sights, policy.gate)
     doors = review.one_way_doors(plan)
     if doors:
         yield f"one-way    {', '.join(doors)}: cannot be undone; from there on abort"
@@ -127,15 +131,12 @@ def _dials(able: Mapping[str, Abilities]) -> Iterator[str]:
 
 def _policy(plan: Plan) -> Iterator[str]:
     policy, gate = plan.estate.policy, plan.estate.policy.gate
-    trusted = (
-        "" if gate.trusted else "; calibration not trusted: never rolls back alone"
+    yield (
+        f"guards     {policy.serving} serving besides it, blind for at most "
+        f"{words.span(policy.blind_limit_ms)}"
     )
     yield (
         f"gate       at most {percent(gate.blast_bp)} of all traffic harmed, errors "
         f"under {percent(gate.absolute_error_bp)}, promote at {gate.promote_odds}:1, "
-        f"back at {gate.rollback_odds}:1{trusted}"
-    )
-    yield (
-        f"guards     {policy.serving} serving besides it, blind for at most "
-        f"{words.span(policy.blind_limit_ms)}"
+        f"back at {gate.rollback_odds}:1"
     )

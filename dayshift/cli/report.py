@@ -15,11 +15,12 @@ from dayshift.journal.reader import JournalReader
 from dayshift.journal.sidelog import SideFiles
 from dayshift.model.plan import Plan
 from dayshift.model.records import Planned, Record, RunOpened, SideLog
-from dayshift.runtime import samples
+from dayshift.runtime import gate_samples, samples
 from dayshift.runtime.session import Workspace
 from dayshift.surfaces import page
 from dayshift.surfaces import report as reports
-from dayshift.surfaces.report import RunReport, SamplePoint
+from dayshift.surfaces.gate_points import read_points
+from dayshift.surfaces.report import RunReport
 
 USERS_FILE = "users.json"
 
@@ -50,9 +51,13 @@ def report(
     wanted = _run_of(records, run)
     records = [one for one in records if one.run in ("", wanted)]
     plan = _plan_of(records)
-    made = reports.build(records, plan, _samples(workspace, wanted, records))
+    taken = _kept(workspace, wanted, records, samples.NAME)
+    series = [p for data in taken for p in reports.read_samples(data)]
+    said = _kept(workspace, wanted, records, gate_samples.NAME)
+    gate = [p for data in said for p in read_points(data)]
+    made = reports.build(records, plan, series, gate=gate)
     counted = _given(cli.path(users)) if users else _beside(workspace.base, made)
-    made = reports.build(records, plan, made.series, counted)
+    made = reports.build(records, plan, series, counted, gate)
     if cli.as_json and out is None:
         say.text(reports.to_json(made).decode())
         return EXIT_DONE
@@ -89,19 +94,18 @@ def _plan_of(records: list[Record]) -> Plan:
     return next(one for one in plans if one.digest == opened.digest)
 
 
-def _samples(
-    workspace: Workspace, run: str, records: list[Record]
-) -> list[SamplePoint]:
-    """What was sampled: closed files by their hash, and the one still open."""
-    name = f"{run}/{samples.NAME}"
+def _kept(
+    workspace: Workspace, run: str, records: list[Record], name: str
+) -> list[bytes]:
+    """The run's side files of that name: closed ones by hash, and the one open."""
     side = SideFiles(workspace.state_dir)
-    closed = [
+    found = [
         side.get(one.body.sha256)
         for one in records
-        if isinstance(one.body, SideLog) and one.body.name == name
+        if isinstance(one.body, SideLog) and one.body.name == f"{run}/{name}"
     ]
-    closed.append(side.still_open(run, samples.NAME))
-    return [p for data in closed if data for p in reports.read_samples(data)]
+    found.append(side.still_open(run, name))
+    return [data for data in found if data]
 
 
 def _beside(base: Path, made: RunReport) -> dict[str, Any] | None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dayshift.core import going_out, guards, proof
 from dayshift.core.desk import Desk
+from dayshift.core.transitions import GATED
 from dayshift.errors import Reason
 from dayshift.model.evidence import Verdict, VerdictKind
 from dayshift.model.records import (
+    Held,
     Judged,
     Phase,
     RunClosed,
     RunResult,
     Staged,
 )
+from dayshift.model.sight import PlaceSight
+
+BLIND = "BLIND"
 
 
 def catching_up(desk: Desk) -> None:
@@ -127,29 +134,62 @@ def returning(desk: Desk) -> None:
 
 
 def _judge(desk: Desk, rung: int) -> bool:
-    """Ask the gate about the rung; True while the run must stay or leave."""
-    for service in desk.plan.estate.moving():
-        if not service.shares[desk.region]:
-            continue
-        place = desk.sight.place(service.name, desk.region)
+    """Ask the gate about the rung; True while the run must stay or leave.
+
+    Why: the services of a region leave together, so the one that fails is heard before
+    those that are blind, and those before the ones that still wait.
+    """
+    if desk.run.hurry:
+        return _waits_for_looks(desk)
+    if _leave_if_failed(desk, rung):
+        return True
+    for name, place in _judged(desk):
+        if _blind_ms(desk, place) > desk.policy.blind_limit_ms:
+            _go_blind(desk, name, rung)
+            return True
+    if _waits_for_looks(desk):
+        return True
+    for name, place in _judged(desk):
         verdict = place.verdict
-        if verdict is None:
-            desk.wait("GATE", f"the first look at {service.name}", "a meter counts")
+        if verdict is not None and verdict.kind is not VerdictKind.PASS:
+            desk.wait("GATE", f"{name}: {verdict.why}", "the gate passes")
             desk.wake_ms = min(desk.wake_ms, 200)
             return True
-        if verdict.kind is VerdictKind.FAIL and not desk.run.hurry:
-            _leave(desk, service.name, rung, verdict)
-            return True
-        if verdict.kind is VerdictKind.PASS or desk.run.hurry:
-            continue
-        blind = verdict.kind is VerdictKind.BLIND
-        if blind and place.blind_ms > desk.policy.blind_limit_ms:
-            _go_blind(desk, service.name, rung)
-            return True
-        desk.wait("GATE", f"{service.name}: {verdict.why}", "the gate passes")
-        desk.wake_ms = min(desk.wake_ms, 200)
-        return True
     return False
+
+
+def _judged(desk: Desk) -> Iterator[tuple[str, PlaceSight]]:
+    """Every service that returns with the region, as it is seen there."""
+    for service in desk.plan.estate.moving():
+        if service.shares[desk.region]:
+            yield service.name, desk.sight.place(service.name, desk.region)
+
+
+def _waits_for_looks(desk: Desk) -> bool:
+    for name, place in _judged(desk):
+        if place.verdict is None:
+            desk.wait("GATE", f"the first look at {name}", "a meter counts")
+            desk.wake_ms = min(desk.wake_ms, 200)
+            return True
+    return False
+
+
+def _leave_if_failed(desk: Desk, rung: int) -> bool:
+    for name, place in _judged(desk):
+        if place.verdict is not None and place.verdict.kind is VerdictKind.FAIL:
+            _leave(desk, name, rung, place.verdict)
+            return True
+    return False
+
+
+def _blind_ms(desk: Desk, place: PlaceSight) -> int:
+    """How long the gate has not seen the service on this rung; 0 while it sees.
+
+    A gate that never gave a word is as blind as one that lost its sight.
+    """
+    if place.verdict is None:
+        return min(desk.since(desk.here.index_since), desk.since(desk.state.led))
+    return place.blind_ms if place.verdict.kind is VerdictKind.BLIND else 0
 
 
 def _note_pass(desk: Desk, rung: int) -> None:
@@ -164,29 +204,57 @@ def _leave(desk: Desk, service: str, rung: int, verdict: Verdict) -> None:
     """Users are hurt: away from the region at once, then a person decides."""
     desk.records.append(Judged(desk.region, service, rung, verdict))
     desk.retreat("zero", verdict.why)
-    desk.hold(
-        Reason(
-            "GATE-FAILED",
-            f"{service} in {desk.region}: {verdict.why}",
-            because=f"gate, rung {rung + 1} of {len(desk.route.ramp)} at "
-            f"{desk.route.ramp[rung].share_bp / 100:.2f} %",
-            so=f"all traffic left {desk.region}; it stays drained; no other region "
-            "is touched",
-            next="`dayshift abort` undoes the work and returns it; or mend it and "
-            "`dayshift retry`",
-        )
+    reason = Reason(
+        "GATE-FAILED",
+        f"{service} in {desk.region}: {verdict.why}",
+        because=f"gate, rung {rung + 1} of {len(desk.route.ramp)} at "
+        f"{desk.route.ramp[rung].share_bp / 100:.2f} %",
+        so=f"all traffic left {desk.region}; it stays drained; no other region "
+        "is touched",
+        next="`dayshift abort` undoes the work and returns it; or mend it and "
+        "`dayshift retry`",
     )
+    # Also where the run is held for something less: a person must learn of this.
+    desk.records.append(Held(reason, desk.region))
+
+
+def held(desk: Desk) -> None:
+    """Held for blindness with users in the region: what is seen after all still counts.
+
+    Why: nobody may be near, and the sight may come back with bad news.
+    Holds: a held run moves traffic only away from the region, never towards it.
+    """
+    hold = desk.run.hold
+    if hold is None or hold.reason.code != BLIND or desk.here.phase not in GATED:
+        return
+    if not desk.run.hurry:
+        _leave_if_failed(desk, desk.here.index)
 
 
 def _go_blind(desk: Desk, service: str, rung: int) -> None:
-    """Too long without sight: back to the last rung that was proven."""
-    desk.retreat("rung" if rung > 0 else "zero", "blind for too long", rung - 1)
-    desk.hold(_blind(desk, service, "back to the last proven rung"))
+    """Too long without sight: back to the last rung that was proven, and stay there.
+
+    A rung is proven once the gate let the region go beyond it in this return; it is not
+    left for more blindness, however often a person retries.
+    """
+    if desk.was_asked(f"rung/{desk.here.attempt}/{rung + 1}"):
+        desk.hold(_blind(desk, service, f"it stays at {_share(desk, rung)}, proven"))
+    elif rung > 0:
+        desk.retreat("rung", "blind for too long", rung - 1)
+        back = f"back to {_share(desk, rung - 1)}, the last proven rung"
+        desk.hold(_blind(desk, service, back))
+    else:
+        desk.retreat("zero", "blind for too long")
+        desk.hold(_blind(desk, service, "back to zero: no rung was proven"))
+
+
+def _share(desk: Desk, rung: int) -> str:
+    return f"{desk.route.ramp[rung].share_bp / 100:.2f} %"
 
 
 def _blind(desk: Desk, service: str, so: str) -> Reason:
     return Reason(
-        "BLIND",
+        BLIND,
         f"{service} in {desk.region} was not seen for longer than "
         f"{desk.policy.blind_limit_ms // 1000} s while returning",
         because="invariant: blind is not green",
@@ -212,22 +280,23 @@ def soaking(desk: Desk) -> None:
 
 
 def _judge_soak(desk: Desk, rung: int) -> bool:
-    for service in desk.plan.estate.moving():
-        if not service.shares[desk.region]:
+    """Leave, hold or wait; a verdict that only waits for evidence does not stop a soak.
+
+    The full share was proven before the soak began: blindness keeps it.
+    """
+    if desk.run.hurry:
+        return False
+    if _leave_if_failed(desk, rung):
+        return True
+    for name, place in _judged(desk):
+        verdict = place.verdict
+        if verdict is None or verdict.kind is not VerdictKind.BLIND:
             continue
-        verdict = desk.sight.place(service.name, desk.region).verdict
-        if verdict is None or desk.run.hurry:
-            continue
-        if verdict.kind is VerdictKind.FAIL:
-            _leave(desk, service.name, rung, verdict)
-            return True
-        if verdict.kind is VerdictKind.BLIND:
-            place = desk.sight.place(service.name, desk.region)
-            if place.blind_ms > desk.policy.blind_limit_ms:
-                desk.hold(_blind(desk, service.name, "it keeps its full share"))
-            desk.wait("GATE", f"{service.name}: {verdict.why}", "it is seen again")
-            desk.wake_ms = min(desk.wake_ms, 200)
-            return True
+        if place.blind_ms > desk.policy.blind_limit_ms:
+            desk.hold(_blind(desk, name, "it keeps its full share"))
+        desk.wait("GATE", f"{name}: {verdict.why}", "it is seen again")
+        desk.wake_ms = min(desk.wake_ms, 200)
+        return True
     return False
 
 

@@ -104,7 +104,7 @@ def _go_on(desk: Desk) -> None:
     if desk.here.retreat is not None:
         coming_back.retreating(desk)
     elif desk.run.status is Status.HELD:
-        pass
+        coming_back.held(desk)
     elif desk.run.status is Status.PAUSED:
         desk.wait("PAUSED", f"paused by {desk.run.paused_by}", "`dayshift resume`")
     elif desk.run.aborting:

@@ -1,4 +1,4 @@
-"""Feeds the gate: increments of the users' meters since the last look, per service.
+"""Feeds the gate: increments of the users' meters since the last look, per stream.
 
 The only place that knows the gate's interface, so that the gate can be replaced.
 """
@@ -6,28 +6,30 @@ The only place that knows the gate's interface, so that the gate can be replaced
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from dayshift import gates
+from dayshift.core.deciding import deciding, look_ms
 from dayshift.core.state import JournalState, PassState
 from dayshift.core.transitions import GATED
-from dayshift.gates.judge import for_services, verdict
-from dayshift.gates.look import observe
-from dayshift.gates.state import Block, JudgeState
-from dayshift.model.estate import Estate, GatePolicy, MeterSpec, Service
-from dayshift.model.evidence import Counts, MeterReading, Side, Verdict, add, since
+from dayshift.model.estate import Estate, MeterSpec, Service
+from dayshift.model.evidence import MeterReading, Verdict, VerdictKind, since
 from dayshift.model.units import Instant, elapsed_ms
 
 Latest = Mapping[tuple[str, str, str], MeterReading]
+Readings = dict[str, MeterReading]
+"""By region."""
+WORST_FIRST = tuple(VerdictKind(kind) for kind in ("fail", "blind", "hold", "pass"))
+LATE_BP = 9_000
+"""A look may come a little before its time: nine tenths of it."""
 
 
 @dataclass
-class Judged:
-    """One service's evidence in one attempt to return one region."""
+class Seen:
+    """One stream's last look, and when it last could be counted."""
 
-    key: tuple[str, int]
-    state: JudgeState
-    last: dict[str, MeterReading] = field(default_factory=dict)
-    seen: Instant | None = None
+    last: Readings
+    at: Instant
 
 
 class Judging:
@@ -35,74 +37,135 @@ class Judging:
 
     def __init__(self, estate: Estate) -> None:
         self.estate = estate
-        self.judged: dict[str, Judged] = {}
+        self._key: tuple[str, int] | None = None
+        self._judge: gates.Judge | None = None
+        self._seen: dict[str, Seen] = {}
+        self._deciding = {one.name: deciding(one) for one in estate.moving()}
 
     def look(self, state: JournalState, latest: Latest, now: Instant) -> None:
         """Take in what has been counted since the last look."""
         here = gated(state)
         if here is None:
-            self.judged.clear()
+            self._key, self._judge = None, None
+            self._seen.clear()
             return
+        if self._key != (here.region, here.attempt):
+            self._begin(state, here)
         for service in self.estate.moving():
-            spec = gate_meter(service)
-            if spec is None or not service.shares[here.region]:
-                continue
-            now_read = {
-                region: reading
-                for region in service.shares
-                if (reading := latest.get((service.name, spec.name, region)))
-            }
-            self._look(state, here, service, now_read, now)
+            if service.shares[here.region]:
+                for stream, spec in self._deciding[service.name].items():
+                    self._look(state, service, stream, spec, latest, now)
+
+    def _begin(self, state: JournalState, here: PassState) -> None:
+        streams = sum(
+            len(self._deciding[service.name])
+            for service in self.estate.moving()
+            if service.shares[here.region]
+        )
+        self._key = (here.region, here.attempt)
+        self._seen.clear()
+        self._judge = gates.Judge(
+            self.estate.policy.gate,
+            self.estate.calibrations,
+            here.region,
+            [rung.share_bp for rung in state.plan.pass_of(here.region).ramp],
+            max(1, streams),
+        )
 
     def _look(
         self,
         state: JournalState,
-        here: PassState,
         service: Service,
-        now_read: dict[str, MeterReading],
+        stream: str,
+        spec: MeterSpec,
+        latest: Latest,
         now: Instant,
     ) -> None:
-        key = (here.region, here.attempt)
-        judged = self.judged.get(service.name)
-        if judged is None or judged.key != key:
-            judged = Judged(key, JudgeState(), now_read, now)
-            self.judged[service.name] = judged
+        here = gated(state)
+        now_read = {
+            region: reading
+            for region in service.shares
+            if (reading := latest.get((service.name, spec.name, region)))
+        }
+        seen = self._seen.get(stream)
+        if here is None or self._judge is None:
             return
-        complete = set(now_read) == set(service.shares) == set(judged.last)
+        if seen is None:
+            self._seen[stream] = Seen(now_read, now)
+            return
+        complete = set(now_read) == set(service.shares) == set(seen.last)
         if not complete:
-            judged.last = now_read or judged.last
+            seen.last = now_read or seen.last
             return
-        newer = all(now_read[r].at != judged.last[r].at for r in now_read)
-        if not newer:
+        if not all(_is_new(seen.last[r], now_read[r], spec) for r in now_read):
             return
-        block = _block(here.region, judged.last, now_read)
+        regions = {r: since(seen.last[r], now_read[r]) for r in now_read}
         share, following = _shares(state, here, service)
-        span = elapsed_ms(judged.last[here.region].at, now_read[here.region].at)
-        policy = self._policy()
-        judged.state = observe(judged.state, block, policy, span, share, following)
-        judged.last = now_read
-        if block.canary is not None and block.others is not None:
-            judged.seen = now
-
-    def _policy(self) -> GatePolicy:
-        """Several services share one false-alarm rate: each gets its part."""
-        return for_services(self.estate.policy.gate, len(self.estate.moving()))
+        self._judge.observe(
+            gates.Look(
+                at_ms=now.mono_ms,
+                span_ms=_span_ms(seen.last[here.region], now_read[here.region]),
+                share_bp=share,
+                regions=regions,
+                stream=stream,
+                next_bp=following,
+                gauges=_gauges(service, here.region, latest),
+            )
+        )
+        seen.last = now_read
+        if all(counts is not None for counts in regions.values()):
+            seen.at = now
 
     def verdict(
         self, state: JournalState, service: str, region: str, now: Instant
     ) -> tuple[Verdict | None, int]:
-        """The gate's word on a region that is returning, and how long it was blind."""
+        """The gate's word on a region that is returning, and how long it was blind.
+
+        Of several classes of users the worst word counts.
+        """
         here = gated(state)
-        judged = self.judged.get(service)
-        if here is None or here.region != region or judged is None:
+        judge = self._judge
+        if here is None or here.region != region or judge is None:
             return None, 0
-        share, _ = _shares(state, here, self.estate.service(service))
-        blind_ms = elapsed_ms(judged.seen, now) if judged.seen else 0
-        fresh = blind_ms <= self.estate.policy.fresh_ms
-        since_rung = here.index_since or here.since
-        dwell = elapsed_ms(since_rung, now)
-        given = verdict(judged.state, self._policy(), share, fresh, dwell, region)
-        return given, blind_ms
+        given: list[Verdict] = []
+        longest = 0
+        for stream in self._deciding.get(service, {}):
+            seen = self._seen.get(stream)
+            if seen is None:
+                continue
+            blind_ms = elapsed_ms(seen.at, now)
+            longest = max(longest, blind_ms)
+            fresh = blind_ms <= self.estate.policy.fresh_ms
+            share, _ = _shares(state, here, self.estate.service(service))
+            given.append(judge.verdict(stream, share, fresh))
+        worst = min(given, key=lambda v: WORST_FIRST.index(v.kind), default=None)
+        return worst, longest
+
+
+def _is_new(before: MeterReading, after: MeterReading, spec: MeterSpec) -> bool:
+    """Does a reading say more than the one before it?"""
+    if before.tick and after.tick:
+        return before.tick != after.tick
+    if before.at == after.at:
+        return False
+    least_ms = look_ms(spec) * LATE_BP // 10_000 if spec.every_ms else 0
+    return elapsed_ms(before.at, after.at) >= least_ms
+
+
+def _span_ms(before: MeterReading, after: MeterReading) -> int:
+    if before.tick and after.tick > before.tick:
+        return after.tick - before.tick
+    return elapsed_ms(before.at, after.at)
+
+
+def _gauges(service: Service, region: str, latest: Latest) -> dict[str, int]:
+    """Levels of the region, from all of the service's meters."""
+    levels: dict[str, int] = {}
+    for spec in service.meters:
+        reading = latest.get((service.name, spec.name, region))
+        if reading is not None:
+            levels |= reading.gauges
+    return levels
 
 
 def gated(state: JournalState) -> PassState | None:
@@ -116,14 +179,6 @@ def gated(state: JournalState) -> PassState | None:
     return here
 
 
-def gate_meter(service: Service) -> MeterSpec | None:
-    """The users-side meter that judges: the first that is meant to."""
-    for one in service.meters:
-        if one.side is Side.USERS and one.gate:
-            return one
-    return None
-
-
 def _shares(state: JournalState, here: PassState, service: Service) -> tuple[int, int]:
     """The region's share of the service now, and after a pass."""
     ramp = state.plan.pass_of(here.region).ramp
@@ -131,15 +186,3 @@ def _shares(state: JournalState, here: PassState, service: Service) -> tuple[int
     following = min(index + 1, len(ramp) - 1)
     most = service.shares[here.region]
     return min(ramp[index].share_bp, most), min(ramp[following].share_bp, most)
-
-
-def _block(
-    region: str, before: Mapping[str, MeterReading], after: Mapping[str, MeterReading]
-) -> Block:
-    canary = since(before[region], after[region])
-    others: Counts | None = Counts()
-    for name in before:
-        if name != region:
-            delta = since(before[name], after[name])
-            others = add(others, delta) if others and delta else None
-    return Block(canary, others)

@@ -36,6 +36,8 @@ from dayshift.model.sight import (
 from dayshift.model.units import Instant, elapsed_ms
 
 RATE_WINDOW_MS = 3_000
+RATE_SAMPLES = 3
+"""A rate spans so many samples of a source that has new counts only now and then."""
 FROZEN_MS_MAX = 10_000
 MeterKey = tuple[str, str, str]
 """Service, meter, region."""
@@ -43,8 +45,9 @@ MeterKey = tuple[str, str, str]
 
 @dataclass
 class MeterTrack:
-    """What one meter said of one region lately."""
+    """What one meter said of one region lately, one reading for each sample."""
 
+    window_ms: int = RATE_WINDOW_MS
     window: deque[MeterReading] = field(default_factory=deque)
     quiet_since: Instant | None = None
     changed: Instant | None = None
@@ -69,16 +72,22 @@ class MeterTrack:
         if delta and delta.requests:
             self.counted = True
             self.grown += delta.requests
+        if self.window and reading.tick and reading.tick == self.window[-1].tick:
+            self.window.pop()
         self.window.append(reading)
-        while elapsed_ms(self.window[0].at, reading.at) > RATE_WINDOW_MS:
+        while elapsed_ms(self.window[0].at, reading.at) > self.window_ms:
             self.window.popleft()
 
     def counts(self) -> tuple[Counts, int]:
-        """Counts over the window and its length in milliseconds."""
+        """Counts over the window and its length in milliseconds, between the samples
+        themselves where the source says when it took them."""
         if len(self.window) < 2:
             return Counts(), 0
         first, last = self.window[0], self.window[-1]
-        return since(first, last) or Counts(), elapsed_ms(first.at, last.at)
+        span_ms = elapsed_ms(first.at, last.at)
+        if first.tick and last.tick:
+            span_ms = max(0, last.tick - first.tick)
+        return since(first, last) or Counts(), span_ms
 
 
 def _moved(delta: Counts) -> bool:
@@ -113,16 +122,26 @@ class Watch:
         self.store_room_bytes = 1 << 40
         self.clock_jump_ms = 0
         self._judging = Judging(estate)
+        self._windows_ms = {
+            (service.name, spec.name): max(RATE_WINDOW_MS, RATE_SAMPLES * spec.every_ms)
+            for service in estate.services
+            for spec in service.meters
+        }
 
     def meter(self, key: MeterKey, reading: MeterReading) -> None:
         if min(reading.requests, reading.errors, reading.in_flight) < 0:
             self.meter_failed(key, "it counts below zero")
             return
-        track = self.meters.setdefault(key, MeterTrack())
-        track.take(reading, self.estate.policy.fresh_ms)
+        self._track(key).take(reading, self.estate.policy.fresh_ms)
 
     def meter_failed(self, key: MeterKey, fault: str) -> None:
-        self.meters.setdefault(key, MeterTrack()).fault = fault
+        self._track(key).fault = fault
+
+    def _track(self, key: MeterKey) -> MeterTrack:
+        if key not in self.meters:
+            window_ms = self._windows_ms.get(key[:2], RATE_WINDOW_MS)
+            self.meters[key] = MeterTrack(window_ms)
+        return self.meters[key]
 
     def probe(self, key: MeterKey, reading: ProbeReading) -> None:
         self.probes.setdefault(key, ProbeTrack()).take(reading)

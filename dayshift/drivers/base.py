@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -106,6 +106,26 @@ class Meter(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class HistoryMeter(Protocol):
+    """A meter whose source remembers: cumulative counts as they were, step by step.
+
+    A point at which anything was missing, stale or not a count is left out, so that a
+    gap is a gap; nothing at all raises `DriverRetry`.
+    """
+
+    async def history(
+        self, region: str, from_wall_ms: int, until_wall_ms: int, step_ms: int
+    ) -> list[MeterReading]: ...
+
+
+@runtime_checkable
+class GivesGauges(Protocol):
+    """Options of a meter that reads levels too: the names that a policy may bound."""
+
+    def gauge_names(self) -> tuple[str, ...]: ...
 
 
 class Probe(Protocol):

@@ -1,190 +1,145 @@
-"""Evidence that a region is worse: against the others, and against a fixed limit.
+"""Evidence that a region is worse than the others, valid at every look at once.
 
-Why this may be looked at as often as one likes. In one look let the region have n_c
-requests with x_c bad, the others n_b with x_b, e = x_c + x_b, π = n_c / (n_c + n_b) and
-θ(r) = πr / (πr + 1 − π). Given e and both n, and if the odds of a bad answer in the
-region are at most r0 times those elsewhere, x_c is Fisher's hypergeometric: a sum of
-independent Bernoulli variables (Vatutin & Mikhailov 1982), with mean at most e·θ(r0),
-so in convex order below Binomial(e, θ(r0)) (Hoeffding 1963). The likelihood ratio
-`Binomial(e, θ(r0·g)) / Binomial(e, θ(r0))` is convex and increasing in x_c, so its mean
-is at most 1, in every look, whatever the common rate of bad answers does from look to
-look. The product over looks is then a non-negative supermartingale, and by Ville's
-inequality (1939) it ever exceeds 1/α with probability at most α. Conditioning on
-totals: Lindon & Malek, arXiv 2011.03567. Means over g, start times and signals
-keep this under any dependence (Vovk & Wang, arXiv 1912.06116).
+For each signal: the likelihood of what was counted if the ratio of bad answers is r0·g,
+averaged over g, over the moment at which it became so and over several beliefs about
+noise, divided by the greatest likelihood that any belief gives it if the ratio is r0, the
+one that is tolerated. If one of the beliefs is true, this is at most a non-negative
+supermartingale under the null (Wasserman, Ramdas & Balakrishnan, PNAS 117, 2020), so by
+Ville's inequality (1939) it ever exceeds 1/α with probability at most α, however often
+one looks. A belief that the data contradict does no harm and no good. Means over signals
+and streams keep all this under any dependence (Vovk & Wang, arXiv 1912.06116).
 
-Real errors clump. A calibration gives φ (how many bad answers come together) and cv²
-(how far the ratio of the regions wanders by itself from minute to minute). With φ,
-counts are divided by φ: exact for clumps of φ, conservative for smaller ones (Jensen).
-With cv², a block of a minute is one beta-binomial (Pólya urn) of
-ρ = 2·cv²·θ0·(1 − θ0), and the open block counts too: the urn's likelihood ratio is a
-martingale draw by draw, as long as π stays the same, hence a new block at every change
-of share. Over-estimated dispersion is not conservative by itself, so three models,
-(1, 0), (√φ, cv²/4), (φ, cv²), must agree: the least evidence counts. α holds if the
-real dispersion is one of the three; between them it was only simulated.
-
-Late changes: .6 of the stake is on the first moment; at each block's end .02 of what
-still waits is staked anew. Mass is only moved, so the sum stays a supermartingale.
+Late changes: half of the stake is on the first moment. At every block's end and at every
+step of the share, a part of what still waits is staked anew; the part falls as 1/t, so
+that something is left however long the run lasts. Mass is only moved.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Sequence
 
-import msgspec
+import numpy as np
+from scipy.special import logsumexp
 
-from dayshift.gates.signals import Pair
-from dayshift.limits import FULL_BP
-from dayshift.model.estate import GatePolicy
+from dayshift.gates.filter import TINY, Filter
+from dayshift.gates.noise import Floats, Noise, column
 
-ERROR_RATIOS = (1.5, 2.5, 5.0, 15.0, 60.0, 240.0)
-SLOW_RATIOS = (1.3, 1.8, 3.0, 6.0, 12.0, 48.0)
-TAIL_SLOPE = 3
-"""Answers 10 % slower put about 1.1³ as many above a bound in a usual tail."""
-ABSOLUTE_STEPS = (0.05, 0.2, 0.5, 0.9)
-"""Alternatives of the absolute guard: this far from its limit towards all failing."""
-SUBSTANTIAL_ODDS = 4
-"""From here on a suspicion holds the ramp, long before it turns it back."""
-STAKED = 0.6
-RESTAKED = 0.02
-RHO_MIN = 1e-9
-
-Logs = tuple[float, ...]
+STAKED = 0.7
+STEP_STAKE = 0.15
+"""Of what waits, this much on a change that comes with more traffic."""
+MINUTE_STAKE, MINUTES_EASY = 0.5, 10
+"""Of what waits, 0.5 / (minutes + 10) in each minute."""
+BELIEVED = np.log([0.15, 0.15, 0.7])
+"""How much each belief about noise is worth as an explanation of a regression."""
+BANDED = tuple(2.0 ** (power / 2) for power in range(-6, 17))
+"""Ratios at which the confidence sequence asks; 1 first, in `Band`."""
+BAND_ODDS = 20.0
 
 
-class Model(msgspec.Struct, frozen=True):
-    """One belief about clumping: bad answers per clump, and cv² of the ratio."""
+class Stakes:
+    """Which part of what waits is staked on a change that begins now."""
 
-    clump: float
-    cv2: float
+    def __init__(self) -> None:
+        self._minutes = float(MINUTES_EASY)
 
-
-class Question(msgspec.Struct, frozen=True):
-    """What one signal is asked: ratios on top of the tolerated one."""
-
-    tolerated: float
-    ratios: Logs
-    logs: Logs
-    models: tuple[Model, ...]
+    def part(self, elapsed_ms: float, stepped: bool) -> float:
+        """The part for the time that ended, more if it ends with a step."""
+        minutes = elapsed_ms / 60_000
+        self._minutes += minutes
+        return min(0.5, MINUTE_STAKE * minutes / self._minutes + STEP_STAKE * stepped)
 
 
-@lru_cache(maxsize=8)
-def questions(policy: GatePolicy) -> tuple[Question, ...]:
-    """Errors first, then each bound of `policy.slow_us` in its order."""
-    ratio = policy.tolerated_ratio_ppm / 1e6
-    believed = models(policy)
-    errors = Question(ratio, ERROR_RATIOS, _logs(ERROR_RATIOS), believed)
-    slow = Question(ratio**TAIL_SLOPE, SLOW_RATIOS, _logs(SLOW_RATIOS), believed)
-    return (errors, *(slow for _ in policy.slow_us))
+class Comparison:
+    """One stream's evidence against the returning region, by signal."""
 
-
-def models(policy: GatePolicy) -> tuple[Model, ...]:
-    """The three models of the calibration; one if it says nothing clumps."""
-    clump = max(1.0, policy.dispersion_ppm / 1e6)
-    cv2 = max(0.0, policy.variation_ppm / 1e6)
-    three = (Model(1.0, 0.0), Model(math.sqrt(clump), cv2 / 4), Model(clump, cv2))
-    return tuple(dict.fromkeys(three))
-
-
-def _logs(values: Logs) -> Logs:
-    return tuple(math.log(value) for value in values)
-
-
-def log_ratios(pair: Pair, question: Question, model: Model) -> Logs:
-    """Log likelihood ratio of one piece of evidence for every ratio asked."""
-    bad = pair.canary_bad + pair.others_bad
-    if not bad or not pair.canary or not pair.others:
-        return (0.0,) * len(question.ratios)
-    share = pair.canary / (pair.canary + pair.others)
-    base = share * question.tolerated
-    none = base + 1 - share
-    rho = 2 * model.cv2 * (base / none) * (1 - base / none)
-    if rho > RHO_MIN:
-        return _urn(pair, question, model, base / none, rho)
-    # θ1/θ0 = g·D0/D1 and (1−θ1)/(1−θ0) = D0/D1 with D = π·r + 1 − π.
-    return tuple(
-        (
-            pair.canary_bad * log
-            - bad * math.log((base * ratio + 1 - share) / (base + 1 - share))
+    def __init__(self, noise: Sequence[Noise]) -> None:
+        tolerated = column(noise, "tolerated_log")[:, None]
+        ratios = column(noise, "ratio_logs")
+        logs = np.concatenate([tolerated, tolerated + ratios], axis=1)
+        each = STAKED / ratios.shape[1]
+        staked = [1.0, *[each] * ratios.shape[1]]
+        self._filter = Filter(
+            logs,
+            column(noise, "clumps"),
+            column(noise, "wanders"),
+            column(noise, "steadiness"),
+            staked,
         )
-        / model.clump
-        for ratio, log in zip(question.ratios, question.logs, strict=True)
-    )
+        self._waiting = 1 - STAKED
+        self._stakes = Stakes()
+
+    def begin(self, level: Floats, requests: float) -> None:
+        """Open a block; see `Filter.begin`."""
+        self._filter.begin(level, requests)
+
+    def logs(self, counts: Floats) -> Floats:
+        """(signals,) natural log of the evidence, the open block included."""
+        seen, scale = self._filter.read(counts)
+        null, worse = np.maximum(seen[:, :, 0], TINY), seen[:, :, 1:].sum(axis=2)
+        supposed = np.log(worse + self._waiting * null) + scale + BELIEVED
+        best_null = (np.log(null) + scale).max(axis=1)
+        against: Floats = logsumexp(supposed, axis=1) - best_null
+        return against
+
+    def close(self, counts: Floats, elapsed_ms: float, stepped: bool) -> None:
+        """End a block, and stake anew on a change that begins now."""
+        self._filter.close(counts, elapsed_ms)
+        part = self._stakes.part(elapsed_ms, stepped)
+        reach = self._filter.reach
+        fresh = part * self._waiting / (reach.shape[2] - 1)
+        reach[:, :, 1:, :] += fresh * reach[:, :, :1, :]
+        self._waiting *= 1 - part
 
 
-def _urn(
-    pair: Pair, question: Question, model: Model, theta: float, rho: float
-) -> Logs:
-    """The same for a beta-binomial; what does not depend on θ cancels."""
-    balls = (1 - rho) / rho
-    drawn = pair.canary_bad / model.clump
-    rest = pair.others_bad / model.clump
+class Band:
+    """The ratio of bad answers with its confidence sequence, noise as believed worst."""
 
-    def log_urn(share: float) -> float:
-        mine, theirs = share * balls, (1 - share) * balls
+    def __init__(self, noise: Sequence[Noise]) -> None:
+        ratios = [1.0, *(one for one in BANDED if one != 1)]
+        order = np.argsort(ratios)
+        self._ratio_logs = np.log(np.array(ratios))[order]
+        self._order = order
+        logs = np.tile(np.log(np.array(ratios)), (len(noise), 1))
+        self._filter = Filter(
+            logs,
+            column(noise, "clumps")[:, -1:],
+            column(noise, "wanders")[:, -1:],
+            column(noise, "steadiness"),
+            [1.0] * len(ratios),
+        )
+
+    def begin(self, level: Floats, requests: float) -> None:
+        self._filter.begin(level, requests)
+
+    def close(self, counts: Floats, elapsed_ms: float) -> None:
+        self._filter.close(counts, elapsed_ms)
+
+    def read(self, counts: Floats) -> list[tuple[float, float]]:
+        """Lowest and highest ratio that 20:1 does not exclude, for each signal.
+
+        Why a mean over the grid: a mixture of the ratios against each single one is a
+        test martingale of that one (Robbins 1970).
+        """
+        seen = self._filter.read(counts)[0][:, 0, :][:, self._order]
+        return [self._interval(row) for row in seen]
+
+    def _interval(self, likely: Floats) -> tuple[float, float]:
+        against = np.log(np.maximum(likely.mean(), TINY)) - np.log(
+            np.maximum(likely, TINY)
+        )
+        limit = math.log(BAND_ODDS)
+        kept = np.flatnonzero(against < limit)
         return (
-            math.lgamma(drawn + mine)
-            - math.lgamma(mine)
-            + math.lgamma(rest + theirs)
-            - math.lgamma(theirs)
+            self._edge(against, limit, int(kept[0]), -1),
+            self._edge(against, limit, int(kept[-1]), 1),
         )
 
-    null = log_urn(theta)
-    odds = theta / (1 - theta)
-    return tuple(
-        log_urn(odds * ratio / (1 + odds * ratio)) - null for ratio in question.ratios
-    )
-
-
-def absolute_ratios(pair: Pair, policy: GatePolicy) -> Logs:
-    """The same against "at most `absolute_error_bp` fail", without the others."""
-    limit = min(max(policy.absolute_error_bp / FULL_BP, 1e-4), 0.99)
-    clump = max(1.0, policy.dispersion_ppm / 1e6)
-    good = pair.canary - pair.canary_bad
-    return tuple(
-        (
-            pair.canary_bad * math.log((limit + step * (1 - limit)) / limit)
-            + good * math.log1p(-step)
-        )
-        / clump
-        for step in ABSOLUTE_STEPS
-    )
-
-
-def staked_log(started: Logs, waiting: float) -> float:
-    """Log of (mean of what was staked, grown) + what still waits."""
-    return log_sum((*started, math.log(waiting * len(started)))) - math.log(
-        len(started)
-    )
-
-
-def restaked(started: Logs, waiting: float) -> Logs:
-    """Stake a part of what waits on a change that begins now."""
-    fresh = math.log(RESTAKED * waiting)
-    return tuple(log_sum((log, fresh)) for log in started)
-
-
-def log_sum(logs: Logs) -> float:
-    """log Σ exp, without overflow."""
-    top = max(logs)
-    return top + math.log(sum(math.exp(log - top) for log in logs))
-
-
-def signal_weights(signals: int) -> Logs:
-    """Errors .5, slowness .4 (each bound its part), the absolute guard .1, in order."""
-    bounds = signals - 1
-    if not bounds:
-        return (0.9, 0.1)
-    return (0.5, *(0.4 / bounds,) * bounds, 0.1)
-
-
-def merged_log(signals: Logs, absolute: float) -> float:
-    """The weighted mean of all evidence against the region."""
-    weights = signal_weights(len(signals))
-    return log_sum(
-        tuple(
-            log + math.log(weight)
-            for log, weight in zip((*signals, absolute), weights, strict=True)
-        )
-    )
+    def _edge(self, against: Floats, limit: float, inner: int, step: int) -> float:
+        """Where the evidence crosses the limit between two ratios of the grid."""
+        outer = inner + step
+        if not 0 <= outer < len(against):
+            return float(math.exp(self._ratio_logs[inner]))
+        part = (limit - against[inner]) / (against[outer] - against[inner])
+        near, far = self._ratio_logs[inner], self._ratio_logs[outer]
+        return float(math.exp(near + part * (far - near)))

@@ -1,153 +1,258 @@
-"""`verdict`: what the evidence so far means; `combine`: what several services mean.
+"""`Judge`: looks in, verdicts out. What the evidence so far means, for one return.
 
-Here lives the order of the questions. The statistics are in `compare` and
-`noninferior`, the sentences in `words`. Only counts from the users' side are given to
-the gate, so a region whose own meter is silent while users see errors is judged, not
-blind.
+Here lives the order of the questions and what several streams mean together. The
+statistics are in `compare`, `absolute` and `noninferior`, the bookkeeping in `stream`,
+the sentences in `words`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from dayshift.errors import Bug
-from dayshift.gates.compare import (
-    SUBSTANTIAL_ODDS,
-    Logs,
-    merged_log,
-    questions,
-    signal_weights,
-    staked_log,
-)
-from dayshift.gates.look import grown
-from dayshift.gates.power import smallest_bp
-from dayshift.gates.signals import NOTHING
-from dayshift.gates.state import JudgeState
-from dayshift.gates.words import Scene
+from dayshift.gates.expected import smallest_bp
+from dayshift.gates.nouns import Look
+from dayshift.gates.sights import sights
+from dayshift.gates.stream import Stream
+from dayshift.gates.words import SUBSTANTIAL_ODDS, Scene
 from dayshift.limits import FULL_BP
+from dayshift.model.calibration import Calibration
 from dayshift.model.estate import GatePolicy
 from dayshift.model.evidence import Verdict, VerdictKind
 
 EXCESS_ERRORS = 0.0002
 EXCESS_SLOW = 0.0005
 """A smaller difference may be real, but nobody should roll back for it."""
+RAMP_BP = (100, 500, 2500, 5000)
 WORST_FIRST = (
     VerdictKind.FAIL,
     VerdictKind.BLIND,
     VerdictKind.HOLD,
     VerdictKind.PASS,
 )
+ERRORS_WEIGHT, SLOW_WEIGHT, GUARD_WEIGHT = 0.6, 0.3, 0.1
+
+
+class Judge:
+    """The gate's memory through one return of one region.
+
+    Args:
+        policy: limits and odds.
+        calibrations: what was learned, by stream; for another region: ignored. A stream
+            without one has only what the policy says of noise, and unless the policy
+            calls that trusted, only the absolute guard turns its traffic back.
+        region: the returning one.
+        ramp_bp: the rungs, for looks that do not say what comes next.
+        streams: how many streams there will be; each gets its part of the false alarms.
+    """
+
+    def __init__(
+        self,
+        policy: GatePolicy,
+        calibrations: Sequence[Calibration] = (),
+        region: str = "",
+        ramp_bp: Sequence[int] = RAMP_BP,
+        streams: int = 1,
+    ) -> None:
+        self.policy = policy
+        self.region = region
+        self.ramp_bp = tuple(ramp_bp)
+        self.streams: dict[str, Stream] = {}
+        self._expected = streams
+        self._learned = {
+            one.stream: one
+            for one in calibrations
+            if not region or one.region in ("", region)
+        }
+
+    def observe(self, look: Look) -> Verdict:
+        """Take in one look; say what all of them mean, for all streams together."""
+        stream = self._stream(look.stream)
+        stream.look(look, look.next_bp or self._next_bp(look.share_bp))
+        return self.combined()
+
+    def combined(self, fresh: bool = True) -> Verdict:
+        """The worst verdict decides; all pass only together."""
+        if not self.streams:
+            raise Bug("no stream was looked at")
+        each = [self.verdict(name, fresh=fresh) for name in self.streams]
+        worst = min(each, key=lambda one: WORST_FIRST.index(one.kind))
+        every = tuple(sight for one in each for sight in one.signals)
+        return replace(worst, signals=every)
+
+    def verdict(
+        self, name: str, share_bp: int | None = None, fresh: bool = True
+    ) -> Verdict:
+        """What the looks so far mean for one stream.
+
+        Holds: blind never passes and never fails; without a trusted calibration only
+        the absolute guard fails; nothing passes on the evidence of another share.
+
+        Args:
+            share_bp: the region's share now; None: that of the last look.
+            fresh: the last look is young enough to prove something.
+        """
+        stream = self.streams.get(name)
+        if stream is None:
+            kind = VerdictKind.HOLD if fresh else VerdictKind.BLIND
+            return Verdict(
+                kind, f"nothing counted yet in {self.region or 'the region'}"
+            )
+        found = Evidence.of(stream)
+        total = self._total()
+        scene = Scene(stream, self.policy, self.region or "the region")
+        kind, why, needs, wait = self._decided(scene, found, total, fresh)
+        moved = share_bp is not None and share_bp != stream.share_bp
+        if moved and kind is VerdictKind.PASS:
+            kind, why, needs = VerdictKind.HOLD, scene.nothing_yet(), "a look here"
+        rung = stream.signals[0].rung
+        against = max(found.merged, found.absolute) if not stream.trusted else total
+        return Verdict(
+            kind,
+            why,
+            rollback_mlog10=mlog10(max(against, found.merged)),
+            rollback_need=mlog10(math.log(self.policy.rollback_odds)),
+            promote_mlog10=mlog10(found.promote),
+            promote_need=mlog10(math.log(self.policy.promote_odds)),
+            smallest_bp=smallest_bp(stream),
+            promised_bp=math.ceil(stream.signals[0].delta * FULL_BP - 1e-6),
+            requests=rung.canary,
+            errors=rung.canary_bad,
+            slow=max((one.rung.canary_bad for one in stream.signals[1:]), default=0),
+            decides=found.decides(stream),
+            needs=needs,
+            wait_ms=wait,
+            signals=sights(name, stream),
+        )
+
+    def _stream(self, name: str) -> Stream:
+        if name not in self.streams:
+            learned = self._learned.get(name)
+            self.streams[name] = Stream(self.policy, learned, self.region)
+        return self.streams[name]
+
+    def _next_bp(self, share_bp: int) -> int:
+        above = [rung for rung in self.ramp_bp if rung > share_bp]
+        return min(above, default=share_bp)
+
+    def _total(self) -> float:
+        """Log of the mean evidence that may turn traffic back, over all streams."""
+        logs = []
+        for stream in self.streams.values():
+            found = Evidence.of(stream)
+            logs.append(found.merged if stream.trusted else found.absolute)
+        count = max(self._expected, len(logs))
+        return log_sum([*logs, *[0.0] * (count - len(logs))]) - math.log(count)
+
+    def _decided(
+        self, scene: Scene, found: Evidence, total: float, fresh: bool
+    ) -> Decided:
+        """The questions in their order; the first that answers decides."""
+        stream = scene.stream
+        failed = self._failed(scene, found, total) if fresh else None
+        if failed and (not stream.blind or stream.entry_only):
+            return VerdictKind.FAIL, failed, "", None
+        if not fresh or stream.blind:
+            return VerdictKind.BLIND, scene.blind(fresh), "fresh counts", None
+        if stream.entry_only:
+            return VerdictKind.BLIND, scene.entry_only(), "counts by region", None
+        if stream.incident:
+            return VerdictKind.HOLD, scene.incident(), "the others to recover", None
+        return self._promoted(scene, found)
+
+    def _failed(self, scene: Scene, found: Evidence, total: float) -> str | None:
+        """Why this stream's traffic must leave at once, or None."""
+        need = math.log(self.policy.rollback_odds)
+        if total < need or scene.stream.incident:
+            return None
+        if not scene.stream.trusted:
+            enough = found.absolute + math.log(0.5 / len(self.streams)) >= total
+            return scene.above_limit(found.absolute) if enough else None
+        if found.guard >= max(found.weighted):
+            return scene.above_limit(found.merged) if found.guard > 0 else None
+        culprit = found.weighted.index(max(found.weighted))
+        if found.weighted[culprit] < 0 or not _matters(scene.stream, culprit):
+            return None
+        return scene.worse(culprit, max(total, found.merged))
+
+    def _promoted(self, scene: Scene, found: Evidence) -> Decided:
+        """Pass, or the reason to stay and what would move it."""
+        policy, stream = self.policy, scene.stream
+        suspect = found.weighted.index(max(found.weighted))
+        hold = VerdictKind.HOLD
+        if not stream.trusted and found.merged >= math.log(policy.rollback_odds):
+            return hold, scene.untrusted(suspect, found.merged), "a person", None
+        doubt = max(0.0, found.merged - math.log(SUBSTANTIAL_ODDS))
+        enough = math.log(policy.promote_odds) + 2 * doubt
+        most = math.log(policy.rollback_odds) / 2 + math.log(SUBSTANTIAL_ODDS) / 2
+        if doubt and (found.promote < enough or found.merged >= most):
+            needs = f"the suspicion to fall below {SUBSTANTIAL_ODDS}:1"
+            return hold, scene.suspected(suspect, found.merged), needs, None
+        if not stream.signals[0].rung.others:
+            return hold, scene.alone(), "requests elsewhere", None
+        level = stream.gauges.hold_reason()
+        if level:
+            return hold, level, "the level to fall", None
+        promotes = [one.promote for one in stream.signals]
+        weakest = promotes.index(min(promotes))
+        if found.promote < math.log(policy.promote_odds):
+            return hold, scene.thin(weakest), *scene.missing(weakest)
+        left = policy.dwell_ms_min - stream.rung_ms
+        if left > 0:
+            waits = f"{math.ceil(left / 1000)} s more on this rung"
+            return hold, scene.dwelling(found.promote), waits, left
+        return VerdictKind.PASS, scene.healthy(weakest, found.promote), "", 0
+
+
+Decided = tuple[VerdictKind, str, str, int | None]
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Natural logs: against the region by signal, by the absolute guard, in all; for
-    it, the weakest signal's."""
+    """Natural logs for one stream: by signal with its weight, the absolute guard with
+    and without its own, all together; and for promotion, the weakest signal's."""
 
-    signals: Logs
+    weighted: tuple[float, ...]
     absolute: float
+    guard: float
     merged: float
     promote: float
 
+    @classmethod
+    def of(cls, stream: Stream) -> Evidence:
+        """Everything that the looks so far say."""
+        bounds = len(stream.signals) - 1
+        errors = ERRORS_WEIGHT if bounds else ERRORS_WEIGHT + SLOW_WEIGHT
+        weights = [errors, *[SLOW_WEIGHT / max(bounds, 1)] * bounds]
+        weighted = tuple(
+            float(log) + math.log(weight)
+            for log, weight in zip(stream.against(), weights, strict=True)
+        )
+        absolute = stream.absolute.log()
+        guard = absolute + math.log(GUARD_WEIGHT)
+        return cls(
+            weighted,
+            absolute,
+            guard,
+            log_sum([*weighted, guard]),
+            min(one.promote for one in stream.signals),
+        )
 
-def evidence(state: JudgeState, policy: GatePolicy) -> Evidence:
-    """Everything that the looks so far say."""
-    if not state.signals:
-        return Evidence((), 0.0, 0.0, 0.0)
-    worse = tuple(
-        min(staked_log(one, state.waiting) for one in grown(signal, question))
-        for signal, question in zip(state.signals, questions(policy), strict=True)
-    )
-    absolute = staked_log(state.absolute, state.waiting)
-    return Evidence(
-        worse,
-        absolute,
-        merged_log(worse, absolute),
-        min(signal.promote for signal in state.signals),
-    )
-
-
-def verdict(
-    state: JudgeState,
-    policy: GatePolicy,
-    share_bp: int,
-    fresh: bool,
-    dwell_ms: int,
-    region: str = "the region",
-) -> Verdict:
-    """Say pass, hold, fail or blind, with the evidence and a sentence.
-
-    Why: right after a step the old rung's good evidence would promote again at once.
-    Holds: blind never passes and never fails; without a trusted calibration only the
-    absolute guard fails; nothing passes on the evidence of another share.
-
-    Args:
-        share_bp: the region's share now.
-        fresh: the last look is young enough to prove something.
-        dwell_ms: how long the region has had this share.
-    """
-    found = evidence(state, policy)
-    kind, why = _decided(Scene(state, policy, region, share_bp), found, fresh, dwell_ms)
-    against = found.merged
-    if not policy.trusted:
-        against = max(against, found.absolute)
-    here = bool(state.signals) and state.share_bp == share_bp
-    rung = state.signals[0].rung if here else NOTHING
-    slow = (one.rung.canary_bad for one in state.signals[1:] if here)
-    return Verdict(
-        kind,
-        why,
-        rollback_mlog10=mlog10(against),
-        rollback_need=mlog10(math.log(policy.rollback_odds)),
-        promote_mlog10=mlog10(found.promote) if here else 0,
-        promote_need=mlog10(math.log(policy.promote_odds)),
-        smallest_bp=smallest_bp(rung, policy),
-        promised_bp=math.ceil(state.signals[0].delta * FULL_BP - 1e-6) if here else 0,
-        requests=rung.canary,
-        errors=rung.canary_bad,
-        slow=max(slow, default=0),
-    )
+    def decides(self, stream: Stream) -> str:
+        """The signal in most doubt, in words."""
+        if self.guard >= max(self.weighted):
+            return "errors against the absolute limit"
+        bound = stream.noise[self.weighted.index(max(self.weighted))].bound_us
+        return f"slower than {bound / 1000:g} ms" if bound else "errors"
 
 
-def _decided(
-    scene: Scene, found: Evidence, fresh: bool, dwell_ms: int
-) -> tuple[VerdictKind, str]:
-    """The questions in their order; the first that answers decides."""
-    state = scene.state
-    if not fresh or state.blind:
-        return VerdictKind.BLIND, scene.blind(fresh)
-    if not state.signals:
-        return VerdictKind.HOLD, scene.nothing_yet()
-    if state.incident:
-        return VerdictKind.HOLD, scene.incident()
-    failed = _failed(scene, found)
-    if failed:
-        return VerdictKind.FAIL, failed
-    return _promoted(scene, found, dwell_ms)
-
-
-def _failed(scene: Scene, found: Evidence) -> str | None:
-    """Why the region must leave at once, or None."""
-    need = math.log(scene.policy.rollback_odds)
-    if not scene.policy.trusted:
-        enough = found.absolute >= need
-        return scene.above_limit(found.absolute) if enough else None
-    if found.merged < need:
-        return None
-    *weights, guard_weight = signal_weights(len(found.signals))
-    logs = [log + math.log(w) for log, w in zip(found.signals, weights, strict=True)]
-    if found.absolute + math.log(guard_weight) >= max(logs):
-        return scene.above_limit(found.merged)
-    culprit = logs.index(max(logs))
-    return scene.worse(culprit, found.merged) if _matters(scene, culprit) else None
-
-
-def _matters(scene: Scene, signal: int) -> bool:
+def _matters(stream: Stream, signal: int) -> bool:
     """Is the difference seen, in this return or at this rung, of practical size?"""
     least = EXCESS_SLOW if signal else EXCESS_ERRORS
-    one = scene.state.signals[signal]
+    one = stream.signals[signal]
     return any(
         pair.canary_bad * pair.others - pair.others_bad * pair.canary
         >= least * pair.canary * pair.others
@@ -156,60 +261,12 @@ def _matters(scene: Scene, signal: int) -> bool:
     )
 
 
-def _promoted(scene: Scene, found: Evidence, dwell_ms: int) -> tuple[VerdictKind, str]:
-    """Pass, or the reason to stay."""
-    state, policy = scene.state, scene.policy
-    suspect = found.signals.index(max(found.signals))
-    if not policy.trusted and found.merged >= math.log(policy.rollback_odds):
-        return VerdictKind.HOLD, scene.untrusted(suspect, found.merged)
-    if found.merged >= math.log(SUBSTANTIAL_ODDS):
-        return VerdictKind.HOLD, scene.suspected(suspect, found.merged)
-    if state.share_bp != scene.share_bp:
-        return VerdictKind.HOLD, scene.nothing_yet()
-    if not state.signals[0].rung.others:
-        return VerdictKind.HOLD, scene.alone()
-    promotes = [one.promote for one in state.signals]
-    weakest = promotes.index(min(promotes))
-    if found.promote < math.log(policy.promote_odds):
-        return VerdictKind.HOLD, scene.thin(weakest)
-    if dwell_ms < policy.dwell_ms_min:
-        return VerdictKind.HOLD, scene.dwelling(found.promote, dwell_ms)
-    return VerdictKind.PASS, scene.healthy(weakest, found.promote)
+def log_sum(logs: Sequence[float]) -> float:
+    """log Σ exp, without overflow."""
+    top = max(logs)
+    return top + math.log(sum(math.exp(log - top) for log in logs))
 
 
 def mlog10(log: float) -> int:
-    """Natural log to milli-log10."""
-    return round(1000 * log / math.log(10))
-
-
-def for_services(policy: GatePolicy, services: int) -> GatePolicy:
-    """The policy for each of several services that are judged together.
-
-    Why: with `services` chances of a false alarm each may use only its part. Promotion
-    needs every service anyway, so it is not corrected.
-    """
-    return msgspec.structs.replace(
-        policy, rollback_odds=policy.rollback_odds * max(1, services)
-    )
-
-
-def combine(verdicts: Mapping[str, Verdict]) -> Verdict:
-    """The worst verdict of several services, with its service's name before its words.
-
-    Of equally bad ones: the most evidence against, then the least for, then the name.
-    """
-    if not verdicts:
-        raise Bug("no verdict to combine")
-    name = min(
-        verdicts,
-        key=lambda one: (
-            WORST_FIRST.index(verdicts[one].kind),
-            -verdicts[one].rollback_mlog10,
-            verdicts[one].promote_mlog10,
-            one,
-        ),
-    )
-    worst = verdicts[name]
-    if len(verdicts) == 1:
-        return worst
-    return msgspec.structs.replace(worst, why=f"{name}: {worst.why}")
+    """Thousandths of a power of ten, rounded towards less evidence."""
+    return math.floor(1000 * log / math.log(10))

@@ -1,8 +1,8 @@
 """Evidence that a region is *not* worse: what promotion to the next rung needs.
 
 Question: could the region have δ or more bad answers per request above the others? δ is
-what the next rung can afford: max(B, H/(R·T)) / w_next, where B is the part of all
-traffic that may be harmed, H requests within T, R all requests per second, w_next the
+what the next rung can afford: max(B + s, H/(R·T)) / w_next, where B is the part of all
+traffic that may be harmed, s its usual swing from minute to minute, H requests within T, R all requests per second, w_next the
 region's share at the next rung. One rule for 5 and for 5000 requests per second.
 
 Why this may be looked at as often as one likes. The null p_c ≥ p_b + δ is convex. For a
@@ -13,7 +13,7 @@ at most λ·(δ − (p_c − p_b)) with the multiplier λ ≥ 0 (Turner & Grünw
 2203.09785; Turner, Ly & Grünwald, arXiv 2106.02693). So each look may have rates of its
 own, and the product is a supermartingale (Ville). If δ differs between looks, what is
 excluded is the greatest. Several signals must all pass: intersection-union, no
-correction. Bad answers that clump are divided by φ, as in `compare`.
+correction. Where bad answers come in clumps, the caller divides by the clump's size.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ from dayshift.model.estate import GatePolicy
 SLOW_HARM = 10
 """Ten slow answers weigh as much as one wrong one."""
 DELTA_MAX = 0.5
-GUESS_BAD = 0.05
-GUESS_REQUESTS = 50
-"""Before anything was seen, one bad answer in a thousand, held loosely."""
-HALVINGS = 44
+RATE_MIN = 1e-7
+STEPS_MAX = 60
+TOLERANCE = 1e-11
 
 
-def delta(policy: GatePolicy, slow: bool, rps: float, next_share_bp: int) -> float:
-    """The excess (of the region's requests) that the next rung cannot afford."""
-    blast = (policy.slow_blast_bp if slow else policy.blast_bp) / FULL_BP
+def delta(
+    policy: GatePolicy, slow: bool, rps: float, next_share_bp: int, swing: float = 0.0
+) -> float:
+    """The excess (of the region's requests) that the next rung cannot afford.
+
+    Args:
+        swing: by how much the rate of bad answers of all traffic differs from minute to
+            minute anyhow; nobody could tell a smaller excess from an ordinary minute.
+    """
+    blast = (policy.slow_blast_bp if slow else policy.blast_bp) / FULL_BP + swing
     harm = policy.harm_requests * (SLOW_HARM if slow else 1)
     affordable = max(blast, harm * 1000 / (rps * max(policy.horizon_ms, 1)))
     return min(affordable * FULL_BP / max(next_share_bp, 1), DELTA_MAX)
-
-
-def guess(seen: Pair) -> float:
-    """The common rate, from what the others showed before this look."""
-    rate = (seen.others_bad + GUESS_BAD) / (seen.others + GUESS_REQUESTS)
-    return min(max(rate, 1e-7), 1 - 1e-7)
 
 
 def log_evidence(pair: Pair, rate: float, excess: float) -> float:
     """Log evidence of one look against "at least `excess` more than the others"."""
     if not pair.canary or not pair.others or excess <= 0:
         return 0.0
+    rate = min(max(rate, RATE_MIN), 1 - RATE_MIN)
     other = projected(pair, rate, excess)
     mine = other + excess
     return (
@@ -62,15 +63,24 @@ def log_evidence(pair: Pair, rate: float, excess: float) -> float:
 
 
 def projected(pair: Pair, rate: float, excess: float) -> float:
-    """θ_b of the projection; θ_c is `excess` above it. The slope is monotone."""
+    """θ_b of the projection; θ_c is `excess` above it.
+
+    Newton's steps, kept inside a bracket: the slope rises from one end to the other.
+    """
     low, high = 0.0, min(rate, 1 - excess)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        mine = middle + excess
-        slope = pair.others * (middle - rate) / (middle * (1 - middle))
-        slope += pair.canary * (mine - rate) / (mine * (1 - mine))
-        if slope < 0:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    other = high / 2
+    for _ in range(STEPS_MAX):
+        mine = other + excess
+        flat, mine_flat = other * (1 - other), mine * (1 - mine)
+        slope = pair.others * (other - rate) / flat
+        slope += pair.canary * (mine - rate) / mine_flat
+        low, high = (other, high) if slope < 0 else (low, other)
+        bend = pair.others * (rate + other * (other - 2 * rate)) / flat**2
+        bend += pair.canary * (rate + mine * (mine - 2 * rate)) / mine_flat**2
+        step = other - slope / bend
+        if not low < step < high:
+            step = (low + high) / 2
+        if abs(step - other) <= TOLERANCE * other:
+            break
+        other = step
+    return other

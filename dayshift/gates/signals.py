@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import msgspec
 
-from dayshift.model.evidence import Counts
+from dayshift.gates.nouns import Look
+from dayshift.limits import FULL_BP
+from dayshift.model.evidence import Counts, add
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -33,29 +35,70 @@ class Pair(msgspec.Struct, frozen=True):
 NOTHING = Pair()
 
 
-def error_pair(canary: Counts, others: Counts) -> Pair:
+def seen_at_entry(look: Look, region: str) -> tuple[Counts | None, Counts | None]:
+    """Counts here and elsewhere; None for a side that nothing tells.
+
+    Why: a release that kills its own exporter must not hide behind the silence. What
+    the users' entry counted, less what the others counted, was here; with the others
+    silent too, the share says how many requests were here, and every error counts
+    against it (only the absolute guard uses that).
+    """
+    here = look.regions.get(region)
+    rest = [counts for name, counts in look.regions.items() if name != region]
+    others = _sum([one for one in rest if one is not None]) if rest else None
+    if any(one is None for one in rest):
+        others = None
+    if here is not None and others is not None:
+        return here, others
+    if look.entry is None:
+        return None, None
+    if others is not None:
+        return _less(look.entry, others), others
+    if here is not None:
+        return here, _less(look.entry, here)
+    served = round(look.entry.requests * look.share_bp / FULL_BP)
+    return Counts(served, min(look.entry.errors, served)), None
+
+
+def _sum(parts: list[Counts]) -> Counts:
+    total = parts[0] if parts else Counts()
+    for one in parts[1:]:
+        total = add(total, one)
+    return total
+
+
+def _less(whole: Counts, part: Counts) -> Counts:
+    """What is left; latency is not told, because layouts may differ."""
+    requests = max(0, whole.requests - part.requests)
+    return Counts(requests, min(requests, max(0, whole.errors - part.errors)))
+
+
+def error_pair(here: Counts, others: Counts | None) -> Pair:
     """Errors out of requests.
 
     An error read a moment before its request was counted is a request all the same.
     """
+    there = others or Counts()
     return Pair(
-        max(canary.requests, canary.errors),
-        canary.errors,
-        max(others.requests, others.errors),
-        others.errors,
+        max(here.requests, here.errors),
+        here.errors,
+        max(there.requests, there.errors),
+        there.errors,
     )
 
 
-def slow_pair(canary: Counts, others: Counts, wanted_us: int) -> Pair:
+def slow_pair(here: Counts, others: Counts | None, wanted_us: int) -> Pair:
     """Answers above the bound out of timed answers; nothing if no bucket can tell."""
-    bound = common_bound(canary.buckets, others.buckets, wanted_us)
+    if others is None:
+        return NOTHING
+    bound = common_bound(here.buckets, others.buckets, wanted_us)
     if bound is None:
         return NOTHING
-    timed = canary.buckets[max(canary.buckets)]
+    timed = here.buckets[max(here.buckets)]
     others_timed = others.buckets[max(others.buckets)]
     return Pair(
         timed,
-        max(0, timed - canary.buckets[bound]),
+        max(0, timed - here.buckets[bound]),
         others_timed,
         max(0, others_timed - others.buckets[bound]),
     )

@@ -6,22 +6,22 @@ import math
 
 import msgspec
 
-from dayshift.gates.compare import SUBSTANTIAL_ODDS
-from dayshift.gates.look import usual_errors
 from dayshift.gates.signals import Pair
-from dayshift.gates.state import JudgeState
+from dayshift.gates.stream import Stream
 from dayshift.limits import FULL_BP
 from dayshift.model.estate import GatePolicy
 from dayshift.model.units import percent
+
+SUBSTANTIAL_ODDS = 4
+"""From here on a suspicion holds the ramp, long before it turns it back."""
 
 
 class Scene(msgspec.Struct, frozen=True):
     """What every sentence may speak of."""
 
-    state: JudgeState
+    stream: Stream
     policy: GatePolicy
     region: str
-    share_bp: int
 
     def blind(self, fresh: bool) -> str:
         cause = (
@@ -31,11 +31,19 @@ class Scene(msgspec.Struct, frozen=True):
         )
         return f"no fresh counts of {self.region} from the users' side: {cause}"
 
+    def entry_only(self) -> str:
+        return (
+            f"only the users' entry counts, not {self.region}'s own meters: errors "
+            "there are judged, but nothing passes"
+        )
+
     def nothing_yet(self) -> str:
-        return f"nothing counted yet in {self.region} at {percent(self.share_bp)}"
+        return (
+            f"nothing counted yet in {self.region} at {percent(self.stream.share_bp)}"
+        )
 
     def incident(self) -> str:
-        look, usual = self.state.minute, usual_errors(self.state)
+        look, usual = self.stream.minute(), self.stream.usual()
         return (
             f"the others are failing too: {look.others_bad} of {look.others} requests "
             f"({rate(look.others_bad, look.others)}, usually {rate(*usual)}) within "
@@ -45,12 +53,12 @@ class Scene(msgspec.Struct, frozen=True):
 
     def alone(self) -> str:
         return (
-            f"no requests elsewhere at {percent(self.share_bp)}: nothing to compare "
+            f"no requests elsewhere at {percent(self.stream.share_bp)}: nothing to compare "
             f"{self.region} with"
         )
 
     def above_limit(self, log: float) -> str:
-        pair = self.state.signals[0].run
+        pair = self.stream.signals[0].run
         limit = rate(self.policy.absolute_error_bp, FULL_BP)
         return (
             f"{pair.canary_bad} of {pair.canary} requests failed in {self.region} "
@@ -74,11 +82,11 @@ class Scene(msgspec.Struct, frozen=True):
         )
 
     def _against(self, signal: int, log: float) -> str:
-        counted = self._counted(signal, self.state.signals[signal].run)
+        counted = self._counted(signal, self.stream.signals[signal].run)
         return f"{counted}; odds {odds(log)} that {self.region} is worse"
 
     def thin(self, signal: int) -> str:
-        one = self.state.signals[signal]
+        one = self.stream.signals[signal]
         if not one.rung.canary:
             if signal == 0:
                 return self.nothing_yet()
@@ -97,22 +105,37 @@ class Scene(msgspec.Struct, frozen=True):
             f"needed {self.policy.promote_odds}:1"
         )
 
-    def dwelling(self, log: float, dwell_ms: int) -> str:
+    def missing(self, signal: int) -> tuple[str, int | None]:
+        """What a pass still takes, and about how long that is at this traffic."""
+        one = self.stream.signals[signal]
+        need = math.log(self.policy.promote_odds)
+        needs = f"odds of {self.policy.promote_odds}:1 that {self._excluded(signal)}"
+        warm_ms = self.stream.cold_ms() if signal else 0
+        if warm_ms > 0:
+            return f"{needs}; not counted before caches are warm", warm_ms
+        if one.promote <= 0 or not self.stream.rung_ms:
+            return needs, None
+        counted_ms = max(1, self.stream.rung_ms - self.stream.warm_after_ms(signal))
+        more = counted_ms * (need - one.promote) / one.promote
+        left = self.policy.dwell_ms_min - self.stream.rung_ms
+        return needs, max(0, round(more), left)
+
+    def dwelling(self, log: float) -> str:
         return (
             f"healthy so far (odds {odds(log)}, needed {self.policy.promote_odds}:1); "
-            f"{dwell_ms // 1000} s of {self.policy.dwell_ms_min // 1000} s at "
-            f"{percent(self.share_bp)} are over"
+            f"{self.stream.rung_ms // 1000} s of {self.policy.dwell_ms_min // 1000} s "
+            f"at {percent(self.stream.share_bp)} are over"
         )
 
     def healthy(self, signal: int, log: float) -> str:
         return (
-            f"{self._counted(signal, self.state.signals[signal].rung)}; odds "
+            f"{self._counted(signal, self.stream.signals[signal].rung)}; odds "
             f"{odds(log)} that {self._excluded(signal)}; "
             f"needed {self.policy.promote_odds}:1"
         )
 
     def _excluded(self, signal: int) -> str:
-        excess = rate(self.state.signals[signal].delta, 1)
+        excess = rate(self.stream.signals[signal].delta, 1)
         verb = "fail" if signal == 0 else f"exceed {self._bound(signal)}"
         return f"less than {excess} more {verb} than elsewhere"
 
@@ -125,7 +148,7 @@ class Scene(msgspec.Struct, frozen=True):
         )
 
     def _bound(self, signal: int) -> str:
-        return f"{self.policy.slow_us[signal - 1] / 1000:g} ms"
+        return f"{self.stream.noise[signal].bound_us / 1000:g} ms"
 
 
 def rate(bad: float, all_of_them: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from dayshift.model.calibration import Calibration
 from dayshift.model.dial import DialKind
 from dayshift.model.evidence import Side
 from dayshift.model.units import Row
@@ -39,13 +40,19 @@ class DialSpec(msgspec.Struct, frozen=True):
 
 
 class MeterSpec(msgspec.Struct, frozen=True):
-    """One source of measurements for one service; `regions` it can speak about."""
+    """One source of measurements for one service; `regions` it can speak about.
+
+    `users` names the class of users that it counts; empty: all of them. `every_ms` is
+    how often it has new counts (the scrape interval); 0: whenever it is asked.
+    """
 
     name: str
     side: Side
     ref: DriverRef
     regions: tuple[str, ...]
     gate: bool = True
+    users: str = ""
+    every_ms: int = 0
 
 
 class ProbeSpec(msgspec.Struct, frozen=True):
@@ -120,13 +127,27 @@ class NotifySpec(msgspec.Struct, frozen=True):
     escalate_ms: int = 0
 
 
+class GaugeRule(msgspec.Struct, frozen=True):
+    """A level that holds the ramp: above `most_milli`, or on its way there.
+
+    `name` is the gauge's name at the meters. With `trend_ms` a steady rise that would
+    reach `most_milli` within that time holds as well (a memory leak).
+    """
+
+    name: str
+    most_milli: int
+    trend_ms: int = 0
+
+
 class GatePolicy(msgspec.Struct, frozen=True):
     """How the return is judged. Shares are basis points, evidence odds are plain odds.
 
     `blast_bp` of *all* traffic may be harmed before promotion is refused; `trusted` is
     the shipped or learned calibration that allows automatic rollback; `dispersion_ppm`
     (how many bad answers come together) and `variation_ppm` (squared coefficient of
-    variation of the regions' ratio) are that calibration in millionths.
+    variation of the regions' ratio) are that calibration in millionths, for streams
+    without a learned one. Slow answers do not count for `warmup_ms` after each step up
+    (cold caches). No `slow_us`: the calibration's bounds are judged.
     """
 
     blast_bp: int = 10
@@ -134,7 +155,7 @@ class GatePolicy(msgspec.Struct, frozen=True):
     absolute_error_bp: int = 1000
     rollback_odds: int = 100
     promote_odds: int = 20
-    dwell_ms_min: int = 180_000
+    dwell_ms_min: int = 150_000
     horizon_ms: int = 300_000
     harm_requests: int = 50
     tolerated_ratio_ppm: int = 1_100_000
@@ -142,6 +163,8 @@ class GatePolicy(msgspec.Struct, frozen=True):
     variation_ppm: int = 0
     trusted: bool = False
     slow_us: tuple[int, ...] = ()
+    warmup_ms: int = 120_000
+    gauges: tuple[GaugeRule, ...] = ()
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -177,6 +200,7 @@ class Estate(msgspec.Struct, frozen=True):
     notify: tuple[NotifySpec, ...] = ()
     policy: Policy = Policy()
     fingerprint: str = ""
+    calibrations: tuple[Calibration, ...] = ()
 
     def region_names(self) -> tuple[str, ...]:
         return tuple(region.name for region in self.regions)

@@ -36,6 +36,7 @@ from dayshift.model.sight import Sight
 from dayshift.model.units import Clock, Entropy, Instant, elapsed_ms
 from dayshift.runtime.actuator import Actuator
 from dayshift.runtime.frame import Frame
+from dayshift.runtime.gate_samples import GateSamples
 from dayshift.runtime.observer import Observer
 from dayshift.runtime.samples import Samples
 from dayshift.runtime.wiring import Drivers
@@ -75,6 +76,7 @@ class Orchestrator:
         self.actuator = Actuator(drivers, self.watch, self.observer, clock, self.order)
         self.side = SideFiles(journal.folder)
         self.samples = Samples(self.side, self.run.run)
+        self.gate_samples = GateSamples(self.side, self.run.run)
         self.frame: Frame | None = None
         self.leaving = False
         """Set when the person in front wants to leave once the run stands still."""
@@ -188,7 +190,8 @@ class Orchestrator:
         if self._failure is not None:
             raise self._failure
         sight = self.watch.sight(self.state, self.clock.now())
-        self.samples.take(self.state, sight)
+        self.samples.take(self.state, sight, self.watch.meters)
+        self.gate_samples.take(self.state, sight)
         decision = decide(self.state, sight)
         jump = sight.clock_jump_ms
         noted = any(isinstance(one, r.ClockJumped) for one in decision.records)
@@ -326,9 +329,9 @@ class Orchestrator:
         if self._acting:
             await asyncio.gather(*self._acting, return_exceptions=True)
         if self.run.status is Status.CLOSED:
-            body = self.samples.close()
-            if body is not None:
-                self.append(body)
+            for body in (self.samples.close(), self.gate_samples.close()):
+                if body is not None:
+                    self.append(body)
             self._refuse_the_rest()
         self.journal.sign_head()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from rich.text import Text
 
 from dayshift.model.records import Phase
-from dayshift.surfaces import bars, phrases, words
+from dayshift.surfaces import bars, phrases, signals, words
 from dayshift.surfaces.bars import Glyphs
 from dayshift.surfaces.nouns import GateStory, PassStory, RegionStory
 
 LABEL = 11
+COUNTS_WIDE = 116
+"""Columns from which counts and ratio stand on one line, also those of large estates:
+decided by the terminal and not by the numbers, which grow."""
 SERVICES_MAX = 2
 """So many services show their evidence; the ones in most doubt come first."""
 
@@ -90,14 +93,22 @@ def _probes(
 
 
 def _gates(journey: PassStory, width: int, glyphs: Glyphs) -> list[Text]:
-    """For each service a bar towards promotion and one towards rollback."""
+    """The service in most doubt in full, the others on a line each.
+
+    As many lines at each look of a rung, so that nothing below them moves.
+    """
     worst = sorted(journey.gate, key=lambda g: (-_part(g, False), _part(g, True)))
     out = []
-    for gate in worst[:SERVICES_MAX]:
-        out += _gate(gate, width, glyphs)
+    for gate in worst[:1]:
+        out += _bars(gate, len(worst) > 1, width, glyphs)
+        out += _signal(gate, width)
+    for gate in worst[1:SERVICES_MAX]:
+        line = _label(gate.service[: LABEL - 1])
+        out.append(line.append(phrases.evidence(gate)))
     left = len(worst) - SERVICES_MAX
     if left > 0:
-        out.append(_label("").append(f"and {left} more services", "dim"))
+        more = words.many(left, "more service")
+        out.append(_label("").append(f"and {more}, in less doubt", "dim"))
     return out
 
 
@@ -110,7 +121,8 @@ def _part(gate: GateStory, promote: bool) -> int:
     return max(0, min(1000, 1000 * have // need)) if need else 0
 
 
-def _gate(gate: GateStory, width: int, glyphs: Glyphs) -> list[Text]:
+def _bars(gate: GateStory, named: bool, width: int, glyphs: Glyphs) -> list[Text]:
+    """A bar towards promotion and one towards rollback."""
     wide = _meter_width(width)
     out = []
     for promote, name, style, have, need in (
@@ -121,4 +133,51 @@ def _gate(gate: GateStory, width: int, glyphs: Glyphs) -> list[Text]:
         line.append_text(bars.bar(_part(gate, promote), 1000, wide, style, glyphs))
         odds = f"{have} of {words.odds(need)} needed" if need else have
         out.append(line.append(f"  odds {odds}"))
-    return [*out, _label("seen").append(phrases.counted(gate))]
+    if named:
+        out[0].append(f"  {gate.service}", "bold")
+    return out
+
+
+def _signal(gate: GateStory, width: int) -> list[Text]:
+    """The deciding signal with its counts, and what is still needed."""
+    one = signals.deciding(gate)
+    if one is None:
+        return [_label("seen").append(phrases.counted(gate))]
+    stream = "" if one.stream == gate.service else f"{one.stream}: "
+    counts = _label(signals.short(one)).append(f"{stream}{signals.counts(one)}")
+    ratio = f"ratio {signals.ratio(one)}"
+    if gate.smallest_bp:
+        ratio += f"; would see {words.short_share(gate.smallest_bp)} worse"
+    wide = width >= COUNTS_WIDE
+    out = [counts.append(f", {ratio}")] if wide else [counts, _label("").append(ratio)]
+    said = signals.needs(gate)
+    return [*out, *labelled("needs", said, width, 2)] if said else out
+
+
+def labelled(
+    label: str, text: str, width: int, most: int, style: str = ""
+) -> list[Text]:
+    """A dim label and its text, folded into at most `most` lines."""
+    lead = f"   {label:<{LABEL}}"
+    if len(label) >= LABEL:
+        lead = f"   {label}  "
+    folded = fold(text, max(20, width - len(lead) - 1), most)
+    out = [Text.assemble((lead, "dim"), (folded[0], style))]
+    out += [Text(" " * len(lead) + more, style) for more in folded[1:]]
+    return out
+
+
+def fold(text: str, width: int, most: int) -> list[str]:
+    """`text` in at most `most` lines; what does not fit is marked."""
+    out = [""]
+    for word in text.split():
+        if not out[-1]:
+            out[-1] = word
+        elif len(out[-1]) + 1 + len(word) <= width:
+            out[-1] += f" {word}"
+        elif len(out) < most:
+            out.append(word)
+        else:
+            out[-1] = out[-1][: width - 2] + " …"
+            break
+    return out

@@ -9,7 +9,7 @@ import msgspec
 from dayshift.model import records as r
 from dayshift.model.records import Record
 from dayshift.model.sight import PlaceSight, Sight
-from dayshift.surfaces import phrases, words
+from dayshift.surfaces import phrases, signals, words
 from dayshift.surfaces.events import event_of
 from dayshift.surfaces.journey import gate_story
 from dayshift.surfaces.nouns import Level
@@ -64,7 +64,8 @@ def tell_decisions(records: Sequence[Record]) -> tuple[DecisionReport, ...]:
 def _evidence(body: r.Body, seen: r.Observed | None) -> tuple[str, ...]:
     match body:
         case r.Judged():
-            return (phrases.gate(gate_story(body.service, body.verdict)),)
+            told = gate_story(body.service, body.verdict)
+            return (phrases.gate(told), *signals.explained(told))
         case r.Certified():
             return (f"meters: {', '.join(body.meters)}", *body.residue)
         case r.Held():

@@ -136,6 +136,12 @@ def gate_story(service: str, verdict: Verdict) -> GateStory:
         errors=verdict.errors,
         slow=verdict.slow,
         smallest_bp=verdict.smallest_bp,
+        promised_bp=verdict.promised_bp,
+        decides=verdict.decides,
+        needs=verdict.needs,
+        wait_ms=verdict.wait_ms,
+        incident=verdict.incident,
+        signals=verdict.signals,
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from dayshift.core.decision import Exit, Times, Waiting
 from dayshift.errors import Reason
-from dayshift.model.evidence import Verdict
+from dayshift.model.evidence import SignalSight, Verdict
 from dayshift.model.units import Row
 
 STORY_FORMAT = 1
@@ -109,7 +109,10 @@ class GateStory(msgspec.Struct, frozen=True):
     """What the gate says of one service: evidence for promotion and for rollback.
 
     `smallest_bp` is the smallest regression, in basis points of the region's requests,
-    that this rung could have seen; 0 where it could see none yet.
+    that this rung could have seen; 0 where it could see none yet. `signals` is what
+    each signal of each stream says, `decides` names the one in most doubt. `needs` is
+    what a pass still takes; `wait_ms` about how long that is at this traffic, None
+    where only a person or a change of the world helps. All are empty in old journals.
     """
 
     service: str
@@ -125,6 +128,12 @@ class GateStory(msgspec.Struct, frozen=True):
     errors: int = 0
     slow: int = 0
     smallest_bp: int = 0
+    promised_bp: int = 0
+    decides: str = ""
+    needs: str = ""
+    wait_ms: int | None = None
+    incident: bool = False
+    signals: tuple[SignalSight, ...] = ()
 
 
 class RungStory(msgspec.Struct, frozen=True):
@@ -266,3 +275,9 @@ class Story(msgspec.Struct, frozen=True):
     def here(self) -> RegionStory | None:
         """The region in flight."""
         return self.region_of(self.region)
+
+    @property
+    def gated(self) -> bool:
+        """True while a gate shows its evidence for the region in flight."""
+        journey = self.here.journey if self.here else None
+        return bool(journey and journey.gate)

@@ -9,7 +9,7 @@ from datetime import tzinfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dayshift.surfaces import charts, phrases, words
+from dayshift.surfaces import charts, gate_charts, phrases, words
 from dayshift.surfaces.felt import tell_users
 from dayshift.surfaces.report import RunReport
 
@@ -23,6 +23,7 @@ def html(report: RunReport, zone: tzinfo | None = None) -> str:
         felt=tell_users(report.users, zone) if report.users is not None else None,
         charts=charts.charts(report),
         strips=charts.strips(report),
+        gates=gate_charts.gate_charts(report),
         ticks=scale.ticks(),
         wide=charts.WIDE,
         high=charts.HIGH,

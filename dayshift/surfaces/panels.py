@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dayshift.surfaces import bars, phrases, words
 from dayshift.surfaces.bars import Glyphs
-from dayshift.surfaces.detail import detail
+from dayshift.surfaces.detail import detail, fold, labelled
 from dayshift.surfaces.nouns import HoldStory, RegionStory, ServiceStory, Story
 
 STATUS_STYLES = {
@@ -167,11 +167,12 @@ def _middle(story: Story, width: int, glyphs: Glyphs) -> list[Text]:
     if here is not None and here.journey is not None:
         out += detail(here, here.journey, width, glyphs)
     if story.times.region:
-        out += _labelled("times", phrases.times(story), width, 1)
-    for one in story.waiting[:3]:
-        out += _labelled("waits for", phrases.waiting(one), width, 3)
+        out += labelled("times", phrases.times(story), width, 1)
+    lines = 2 if story.gated else 3
+    for one in phrases.untold(story)[:3]:
+        out += labelled("waits for", phrases.waiting(one), width, lines)
     for exit_ in story.exits:
-        out += _labelled(exit_.command, exit_.consequence, width, 2)
+        out += labelled(exit_.command, exit_.consequence, width, 2)
     return out
 
 
@@ -179,7 +180,7 @@ def _ended(story: Story, width: int) -> list[Text]:
     took = words.span(story.closed_wall_ms - story.opened_wall_ms)
     said = f"{story.result} after {took}"
     why = f": {story.why}" if story.why else ""
-    return _labelled("the end", said + why, width, 4, "bold")
+    return labelled("the end", said + why, width, 4, "bold")
 
 
 def _alarms(story: Story) -> list[Text]:
@@ -190,35 +191,6 @@ def _alarms(story: Story) -> list[Text]:
     if not story.watched and story.status not in ("closed", "idle"):
         said.append(phrases.unwatched(story))
     return [Text(f"   ! {one}", "bold yellow") for one in said]
-
-
-def _labelled(
-    label: str, text: str, width: int, most: int, style: str = ""
-) -> list[Text]:
-    """A dim label and its text, folded into at most `most` lines."""
-    lead = f"   {label:<11}"
-    if len(label) > 10:
-        lead = f"   {label}  "
-    folded = fold(text, max(20, width - len(lead) - 1), most)
-    out = [Text.assemble((lead, "dim"), (folded[0], style))]
-    out += [Text(" " * len(lead) + more, style) for more in folded[1:]]
-    return out
-
-
-def fold(text: str, width: int, most: int) -> list[str]:
-    """`text` in at most `most` lines; what does not fit is marked."""
-    out = [""]
-    for word in text.split():
-        if not out[-1]:
-            out[-1] = word
-        elif len(out[-1]) + 1 + len(word) <= width:
-            out[-1] += f" {word}"
-        elif len(out) < most:
-            out.append(word)
-        else:
-            out[-1] = out[-1][: width - 2] + " …"
-            break
-    return out
 
 
 def _held(story: Story, hold: HoldStory, width: int) -> list[Text]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dayshift.core.decision import Waiting
 from dayshift.model.records import Phase
 from dayshift.model.units import Row
-from dayshift.surfaces import words
+from dayshift.surfaces import signals, words
 from dayshift.surfaces.nouns import (
     DialStory,
     DutyStory,
@@ -91,9 +91,13 @@ def blindness(service: ServiceStory) -> str:
 
 def gate(one: GateStory) -> str:
     """What the gate counted and how strong it is, in one line."""
+    return f"{evidence(one)}; {counted(one)}"
+
+
+def evidence(one: GateStory) -> str:
+    """`promote 6.3:1 of 20:1, rollback 1:1 of 100:1`."""
     promote = f"promote {_of(one.promote_odds, one.promote_need)}"
-    rollback = f"rollback {_of(one.rollback_odds, one.rollback_need)}"
-    return f"{promote}, {rollback}; {counted(one)}"
+    return f"{promote}, rollback {_of(one.rollback_odds, one.rollback_need)}"
 
 
 def counted(one: GateStory) -> str:
@@ -165,6 +169,17 @@ def times(story: Story) -> str:
         limit = f"ABSENCE LIMIT passed {left} ago"
     away = words.span(at.absent_ms)
     return f"{at.region}: back {back} · away {away} · {limit}"
+
+
+def untold(story: Story) -> list[Waiting]:
+    """What is waited for, without a gate that only needs more of the same: there the
+    counts, the evidence and the time say more than the sentence that repeats them."""
+    journey = story.here.journey if story.here else None
+    gates = journey.gate if journey else ()
+    told = {f"{one.service}: {one.why}" for one in gates if signals.only_time(one)}
+    return [
+        one for one in story.waiting if (one.code, one.what in told) != ("GATE", True)
+    ]
 
 
 def waiting(one: Waiting) -> str:

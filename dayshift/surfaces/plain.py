@@ -10,7 +10,7 @@ from datetime import tzinfo
 from textwrap import wrap
 
 from dayshift.core.decision import Waiting
-from dayshift.surfaces import phrases, words
+from dayshift.surfaces import gate_table, phrases, signals, words
 from dayshift.surfaces.nouns import Level, PassStory, RegionStory, ServiceStory, Story
 
 MARKS = {Level.INFO: " ", Level.GOOD: "+", Level.WARN: "!", Level.BAD: "X"}
@@ -175,7 +175,7 @@ def _all_done(journey: PassStory) -> bool:
     return all(one.status == "done" for one in journey.steps)
 
 
-def _journey(region: RegionStory) -> list[str]:
+def _journey(region: RegionStory, table: bool = False) -> list[str]:
     journey = region.journey
     assert journey is not None
     at = ", ".join(filter(None, (journey.phase, phrases.rung(journey))))
@@ -185,9 +185,14 @@ def _journey(region: RegionStory) -> list[str]:
         out += [f"  empty  {phrases.quiet(one)}" for one in journey.quiet]
     for one in journey.gate:
         out.append(f"  gate   {one.kind}, {phrases.gate(one)}")
+        if not table:
+            out += [f"         {said}" for said in signals.explained(one)]
     # Before the work is done the old version is the right one.
     expected = journey.expect_version if _all_done(journey) else ""
     out += [f"  probe  {phrases.probe(one, expected)}" for one in region.probes]
+    told = [one for one in journey.gate if one.signals]
+    if table and told:
+        out += ["", gate_table.TITLE, *gate_table.lines(told)]
     return out
 
 
@@ -258,7 +263,7 @@ def explain_page(story: Story, zone: tzinfo | None = None) -> str:
     if story.status == "closed":
         return "\n".join([*out, "the run has ended; nothing is waited for"]) + "\n"
     if here is not None:
-        out += ["", *_journey(here)]
+        out += ["", *_journey(here, table=True)]
     if not story.watched:
         out += ["", phrases.unwatched(story)]
     elif not story.waiting:

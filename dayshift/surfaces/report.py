@@ -18,8 +18,10 @@ from dayshift.model.estate import Policy
 from dayshift.model.plan import Capacity, Plan
 from dayshift.model.records import OutcomeKind, Record
 from dayshift.model.units import elapsed_ms
+from dayshift.surfaces import gate_points
 from dayshift.surfaces.events import event_of
 from dayshift.surfaces.evidence import DecisionReport, tell_decisions
+from dayshift.surfaces.gate_points import GatePoint
 from dayshift.surfaces.nouns import Event
 from dayshift.surfaces.passes import PassReport, tell_passes
 
@@ -135,6 +137,7 @@ class RunReport(msgspec.Struct, frozen=True):
     files: tuple[FileReport, ...]
     series: tuple[SamplePoint, ...]
     users: dict[str, Any] | None = None
+    gate: tuple[GatePoint, ...] = ()
 
 
 def build(
@@ -142,6 +145,7 @@ def build(
     plan: Plan,
     samples: Iterable[SamplePoint] = (),
     users: Mapping[str, Any] | None = None,
+    gate: Iterable[GatePoint] = (),
 ) -> RunReport:
     """The report of the last run of `plan` among `records`.
 
@@ -153,7 +157,8 @@ def build(
     mine = _mine(list(records), plan.digest)
     opened = next(one for one in mine if isinstance(one.body, r.RunOpened))
     ended = next((one for one in mine if isinstance(one.body, r.RunClosed)), mine[-1])
-    closed = ended.body if isinstance(ended.body, r.RunClosed) else None
+    result, why = _ending(mine, ended)
+    asked = _requests(mine)
     return RunReport(
         format=REPORT_FORMAT,
         estate=plan.estate.name,
@@ -163,8 +168,8 @@ def build(
         change=plan.change.name,
         reason=plan.change.reason,
         ticket=plan.change.ticket,
-        result=closed.result.value if closed else _standing(_holds(mine)),
-        why=closed.why if closed else "",
+        result=result,
+        why=why,
         opened_wall_ms=opened.at.wall_ms,
         until_wall_ms=ended.at.wall_ms,
         took_ms=elapsed_ms(opened.at, ended.at),
@@ -178,19 +183,24 @@ def build(
         approvals=_approvals(mine),
         passes=tell_passes(mine, plan),
         holds=_holds(mine),
-        requests=_requests(mine),
-        overrides=_overrides(mine, _requests(mine)),
-        refusals=_refusals(mine, _requests(mine)),
+        requests=asked,
+        overrides=_overrides(mine, asked),
+        refusals=_refusals(mine, asked),
         decisions=tell_decisions(mine),
         timeline=tuple(event for one in mine if (event := event_of(one)) is not None),
         files=_files(mine),
         series=thin(samples),
         users=dict(users) if users is not None else None,
+        gate=gate_points.thin(gate),
     )
 
 
-def _standing(holds: Sequence[HoldReport]) -> str:
-    return "held" if holds and not holds[-1].exit else "open"
+def _ending(records: Sequence[Record], last: Record) -> tuple[str, str]:
+    """How it ended and why, or how it stands."""
+    if isinstance(last.body, r.RunClosed):
+        return last.body.result.value, last.body.why
+    holds = _holds(records)
+    return "held" if holds and not holds[-1].exit else "open", ""
 
 
 def _mine(records: Sequence[Record], digest: str) -> list[Record]:

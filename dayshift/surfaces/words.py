@@ -9,6 +9,15 @@ from dayshift.model.units import percent
 UNKNOWN = "–"
 ODDS_MAX_MLOG10 = 6_000
 """Beyond a million to one, further digits tell a person nothing."""
+RATIO_MAX = 1_000
+ABOUT = (
+    (20_000, 1_000),
+    (120_000, 5_000),
+    (600_000, 30_000),
+    (5_400_000, 60_000),
+    (86_400_000, 900_000),
+)
+"""Guesses below the first are told in steps of the second, milliseconds."""
 
 
 def share(share_bp: int | None) -> str:
@@ -34,6 +43,40 @@ def error_rate(error_ppm: int) -> str:
     if error_ppm < 100:
         return "<0.01 %"
     return f"{error_ppm / 10_000:.2f} %"
+
+
+def rate(bad: int, all_of_them: int) -> str:
+    """A part of counted requests: `0 %`, `0.0042 %`, `0.25 %`, `14.6 %`."""
+    if not bad or not all_of_them:
+        return "0 %"
+    value = 100 * bad / all_of_them
+    if value < 0.001:
+        return "<0.001 %"
+    return f"{value:.2g} %" if value < 1 else f"{value:.3g} %"
+
+
+def ratio(ppm: int) -> str:
+    """How many times: `0`, `0.85`, `1.4`, `12`."""
+    if not ppm:
+        return "0"
+    value = ppm / 1_000_000
+    if value > RATIO_MAX:
+        return f"over {RATIO_MAX:,}"
+    if value >= 9.95:
+        return f"{value:,.0f}"
+    if value >= 0.995:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.01 else "<0.01"
+
+
+def about(ms: int) -> str:
+    """A duration that is only a guess, in steps coarse enough not to flicker."""
+    if ms <= 0:
+        return "no"
+    for below_ms, step_ms in ABOUT:
+        if ms < below_ms:
+            return span(-(-ms // step_ms) * step_ms)
+    return "more than a day"
 
 
 def took(us: int) -> str:
@@ -100,6 +143,11 @@ def both(wall_ms: int, zone: tzinfo | None = None) -> str:
 def dated(wall_ms: int, zone: tzinfo | None = None) -> str:
     """With the day: `2026-11-24 14:02:07 CET · 13:02:07 UTC`."""
     return f"{_local(wall_ms, zone).strftime('%Y-%m-%d')} {both(wall_ms, zone)}"
+
+
+def day(wall_ms: int, zone: tzinfo | None = None) -> str:
+    """The local day: `2026-11-24`."""
+    return _local(wall_ms, zone).strftime("%Y-%m-%d")
 
 
 def _local(wall_ms: int, zone: tzinfo | None) -> datetime:

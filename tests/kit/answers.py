@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,6 +19,8 @@ class Answers:
         self.wait_s = 0.0
         self.url = ""
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.to: Callable[[str, dict[str, str]], tuple[str, bytes]] | None = None
+        """Path and headers → content type and body, where one body is not enough."""
 
 
 @contextmanager
@@ -32,11 +34,15 @@ def answering() -> Iterator[Answers]:
             headers = {key.lower(): value for key, value in self.headers.items()}
             answers.asked.append((self.path, headers))
             time.sleep(answers.wait_s)
+            kind, body = "text/plain", answers.body
+            if answers.to is not None:
+                kind, body = answers.to(self.path, headers)
             self.send_response(answers.status)
-            self.send_header("content-length", str(len(answers.body)))
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
             self.end_headers()
             with contextlib.suppress(BrokenPipeError):  # the client left
-                self.wfile.write(answers.body)
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             return None

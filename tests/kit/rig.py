@@ -28,6 +28,7 @@ POLICY = GatePolicy(
     dwell_ms_min=0,
     absolute_error_bp=200,
     slow_us=(100_000,),
+    warmup_ms=0,
 )
 
 

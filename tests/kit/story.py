@@ -24,7 +24,7 @@ from dayshift.model import estate as e
 from dayshift.model import records as r
 from dayshift.model import sight as s
 from dayshift.model.dial import Claim, DialKind, DialReading, InstanceReading, Setting
-from dayshift.model.evidence import Side, Verdict, VerdictKind
+from dayshift.model.evidence import Side, SignalSight, Verdict, VerdictKind
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.records import ActionKind, Phase
 from dayshift.model.units import Instant
@@ -35,40 +35,125 @@ START_MS = 1_790_000_000_000
 """2026-09-21 14:13:20 UTC."""
 RUN = "01999f3a-7c40-7000-8000-0000000000a1"
 REF = e.DriverRef("test")
+ODDS = "odds of 20:1 that less than 1 % more fail than elsewhere"
+
+
+def signals(
+    here: tuple[int, int, int],
+    elsewhere: tuple[int, int, int],
+    against: tuple[int, int, int],
+    promote: tuple[int, int],
+    ratios: tuple[tuple[int, int, int], tuple[int, int, int]],
+) -> tuple[SignalSight, ...]:
+    """Errors, answers above 250 ms and the absolute guard; requests stand first."""
+    errors, slow = ratios
+    shop: dict[str, Any] = {"stream": "shop", "against_need": 2000}
+    return (
+        SignalSight(
+            **shop,
+            signal="errors",
+            canary=here[0],
+            canary_bad=here[1],
+            others=elsewhere[0],
+            others_bad=elsewhere[1],
+            against_mlog10=against[0],
+            promote_mlog10=promote[0],
+            promote_need=1301,
+            ratio_ppm=errors[0],
+            ratio_low_ppm=errors[1],
+            ratio_high_ppm=errors[2],
+            tolerated_ppm=1_100_000,
+        ),
+        SignalSight(
+            **shop,
+            signal="slow",
+            bound_us=250_000,
+            canary=here[0],
+            canary_bad=here[2],
+            others=elsewhere[0],
+            others_bad=elsewhere[2],
+            against_mlog10=against[1],
+            promote_mlog10=promote[1],
+            promote_need=1301,
+            ratio_ppm=slow[0],
+            ratio_low_ppm=slow[1],
+            ratio_high_ppm=slow[2],
+            tolerated_ppm=1_331_000,
+        ),
+        SignalSight(
+            **shop,
+            signal="absolute",
+            canary=here[0],
+            canary_bad=here[1],
+            against_mlog10=against[2],
+        ),
+    )
+
+
 GOOD = Verdict(
     VerdictKind.PASS,
-    "0 of 640 requests failed in fra (0 %), 0 % elsewhere; odds 24:1 that less than "
-    "1 % more fail than elsewhere; needed 20:1",
-    rollback_mlog10=0,
+    "1 of 640 requests failed in fra (0.16 %), 0.18 % elsewhere; odds 24:1 that less "
+    "than 1 % more fail than elsewhere; needed 20:1",
+    rollback_mlog10=-210,
     rollback_need=2000,
     promote_mlog10=1380,
     promote_need=1301,
     smallest_bp=120,
     requests=640,
+    errors=1,
+    slow=4,
+    decides="errors",
+    wait_ms=0,
+    signals=signals(
+        (640, 1, 4),
+        (12_160, 22, 90),
+        (-60, -240, -980),
+        (1380, 1512),
+        ((863_636, 96_000, 3_410_000), (844_444, 310_000, 2_060_000)),
+    ),
 )
 THIN = Verdict(
     VerdictKind.HOLD,
-    "evidence still thin: 0 of 210 requests failed in fra (0 %), 0 % elsewhere; odds "
-    "6.3:1 that less than 1 % more fail than elsewhere; needed 20:1",
-    rollback_mlog10=0,
+    "evidence still thin: 1 of 210 requests failed in fra (0.48 %), 0.2 % elsewhere; "
+    "odds 6.3:1 that less than 1 % more fail than elsewhere; needed 20:1",
+    rollback_mlog10=40,
     rollback_need=2000,
     promote_mlog10=800,
     promote_need=1301,
     smallest_bp=310,
     requests=210,
+    errors=1,
+    slow=1,
+    decides="errors",
+    needs=ODDS,
+    wait_ms=38_000,
+    signals=signals(
+        (210, 1, 1),
+        (20_790, 41, 160),
+        (115, -80, -520),
+        (800, 1020),
+        ((2_414_634, 120_000, 11_800_000), (618_750, 40_000, 3_900_000)),
+    ),
 )
 BAD = Verdict(
     VerdictKind.FAIL,
-    "6 of 41 requests failed in fra (14.63 %), 0 % elsewhere; odds 1,413:1 that fra is "
-    "worse; limit 100:1",
+    "6 of 41 requests failed in fra (14.63 %), 0.2 % elsewhere; odds 1,413:1 that fra "
+    "is worse; limit 100:1",
     rollback_mlog10=3150,
     rollback_need=2000,
-    promote_mlog10=0,
+    promote_mlog10=-1900,
     promote_need=1301,
-    smallest_bp=0,
     requests=41,
     errors=6,
     slow=9,
+    decides="errors",
+    signals=signals(
+        (41, 6, 9),
+        (4_059, 8, 30),
+        (3410, 2120, 940),
+        (-1900, -640),
+        ((74_250_000, 14_200_000, 310_000_000), (29_700_000, 9_100_000, 88_000_000)),
+    ),
 )
 GATE_FAILED = Reason(
     "GATE-FAILED",

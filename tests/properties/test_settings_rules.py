@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dayshift.errors import EXIT_USAGE, SettingsInvalid
-from dayshift.model.estate import Disposition, Interrupt
+from dayshift.model.estate import Disposition, GaugeRule, Interrupt
 from dayshift.runtime import wiring
 from dayshift.runtime.settings import load
 from tests.kit.writing import CHANGE, ESTATE, KIT, change_of, edited, estate_of, told
@@ -184,6 +184,32 @@ ESTATE_CASES = {
     "never back": (
         "absence_limit: 24 h", "absence_limit: 30 s", "POLICY-INVALID", "return_time"
     ),
+    "a scrape too seldom": (
+        "side: users", "every: 2 s\n        side: users",
+        "POLICY-INVALID", "every is 2 s, and policy.fresh is 3 s (least 4 s)",
+    ),
+    "a scrape without unit": (
+        "side: users", "every: 2\n        side: users", "VALUE-INVALID", "write `2 s`"
+    ),
+    "a class of all users": (
+        "side: users", 'users: "*"\n        side: users', "NAME-INVALID", "names nothing"
+    ),
+    "a gauge that nobody reads": (
+        "warmup: 0 s", "gauges: [{name: lag, most: 3}]", "GAUGE-UNKNOWN", "lag is a"
+    ),
+    "a gauge twice": (
+        "warmup: 0 s", "gauges: [{name: lag, most: 3}, {name: lag, most: 4}]",
+        "NAME-TWICE", "bounded in line",
+    ),
+    "a gauge without a bound": (
+        "warmup: 0 s", "gauges: [{name: lag}]", "KEY-MISSING", "most is missing"
+    ),
+    "an endless gauge": (
+        "warmup: 0 s", "gauges: [{name: lag, most: 1e300}]", "VALUE-INVALID", "the most"
+    ),
+    "a gauge without a name": (
+        "warmup: 0 s", 'gauges: [{name: "", most: 1}]', "VALUE-INVALID", "is empty"
+    ),
     "slow that falls": (
         "slow: [100 ms, 250 ms]", "slow: [250 ms, 100 ms]", "SLOW-INVALID", "not rise"
     ),
@@ -341,6 +367,46 @@ def test_where_a_value_stands() -> None:
     assert load.where(path, "services.shop.dials.0.options.absent").startswith(
         "dayshift.yaml:"
     )
+
+
+SCRAPED = """        driver: prometheus
+        every: 15 s
+        users: web
+        options:
+          url: http://127.0.0.1:9090
+          stale: 30 s
+          queries:
+            requests: sum(rq{at="{region}"})
+            errors: sum(err{at="{region}"})
+            in_flight: sum(active{at="{region}"})
+            gauges: {queue: 'max(queue{at="{region}"})', lag: max(lag)}
+"""
+
+
+def test_a_scraped_meter_with_gauges(tmp_path: Path) -> None:
+    start = ESTATE.index("        driver: envoy\n        options:\n          regions")
+    end = ESTATE.index("      - name: edge")
+    text = ESTATE[:start] + SCRAPED + ESTATE[end:]
+    for old, new in (
+        ("fresh: 3 s", "fresh: 30 s"),
+        ("quiet: 3 s", "quiet: 30 s"),
+        ("warmup: 0 s", "gauges: [{name: queue, most: 12.5, trend: 30 min}]"),
+        ("    slow: [100 ms, 250 ms]\n", ""),
+    ):
+        text, _ = edited(text, old, new)
+    estate = estate_of(text, tmp_path)
+    entry = estate.service("shop").meters[0]
+    assert (entry.every_ms, entry.users) == (15_000, "web")
+    gate = estate.policy.gate
+    assert gate.gauges == (GaugeRule("queue", 12_500, 1_800_000),)
+    assert (gate.slow_us, gate.warmup_ms) == ((), 120_000)
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of(text.replace("{name: queue,", "{name: queu,"), tmp_path)
+    assert "`queue`" in told(caught.value, "GAUGE-UNKNOWN").next
+    broken = text.replace("{name: queue,", "{name: queu,").replace("stale:", "stal:")
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of(broken, tmp_path)
+    assert [one.code for one in caught.value.reasons] == ["KEY-UNKNOWN"]
 
 
 def test_a_service_that_stays_needs_no_dials(tmp_path: Path) -> None:

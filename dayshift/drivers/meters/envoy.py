@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import reduce
 
 import msgspec
 from pydantic import Field
@@ -20,7 +21,8 @@ from dayshift.drivers.base import Context, OptionsMap, StrictOptions
 from dayshift.drivers.fetch import Fetcher, blind
 from dayshift.drivers.meters.access_log import AccessLog
 from dayshift.errors import DriverFault, Reason
-from dayshift.model.evidence import BEYOND_US, MeterReading
+from dayshift.model.buckets import Layout, bound_us, merged
+from dayshift.model.evidence import MeterReading
 
 COUNTERS = (
     "upstream_rq_total",
@@ -36,6 +38,7 @@ COUNTERS = (
 )
 SELF_ANSWERED = COUNTERS[3:7]
 LATENCY = "upstream_rq_time"
+MS_US = 1_000
 LINE = re.compile(r"envoy_cluster_(\w+)\{(.*)\} (\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -66,7 +69,7 @@ class Counts(msgspec.Struct, frozen=True):
     """One cluster's counters, and its latency buckets by bound in microseconds."""
 
     values: Mapping[str, int]
-    buckets: Mapping[int, int]
+    buckets: Layout
 
     @property
     def requests(self) -> int:
@@ -216,7 +219,7 @@ def _parse(text: str, admin: str) -> dict[str, dict[str, int]]:
             metric = f"upstream_rq_{labels.get('envoy_response_code_class')}xx"
         try:
             if "le" in labels:
-                metric = f"le {_bound_us(labels['le'])}"
+                metric = f"le {bound_us(float(labels['le']), MS_US)}"
             value = int(match[3])
         except ValueError:
             raise _nonsense(admin, line) from None
@@ -240,16 +243,10 @@ def _counts(values: Mapping[str, int]) -> Counts:
     )
 
 
-def _bound_us(milliseconds: str) -> int:
-    return BEYOND_US if milliseconds == "+Inf" else round(float(milliseconds) * 1000)
-
-
-def _summed(parts: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    total: Counter[int] = Counter()
-    for one in parts:
-        for bound, count in one.items():
-            total[bound] += count
-    return dict(sorted(total.items()))
+def _summed(parts: Iterable[Layout]) -> Layout:
+    """All of them together; an Envoy that timed nothing yet lists no buckets."""
+    known = [one for one in parts if one]
+    return reduce(merged, known) if known else {}
 
 
 def _nonsense(admin: str, text: str) -> DriverFault:

@@ -25,6 +25,7 @@ from dayshift.runtime.settings.units import (
 
 Options = dict[str, Any]
 PPM = 1_000_000
+GAUGE_MAX = 1e12
 POLICY = Policy()
 GATE = GatePolicy()
 
@@ -97,6 +98,16 @@ class MeterFile(Driven):
     gate: bool = Field(
         default=True,
         description="Whether it also judges the return; false: proves empty only.",
+    )
+    every: Duration = duration(
+        0,
+        "How often it has new counts: the scrape interval. Absent: whenever it is "
+        "asked. policy.fresh must outlast two of these.",
+    )
+    users: Name = Field(
+        default="",
+        description="The class of users that it counts, each judged by itself. Absent: "
+        "all users.",
     )
     regions: list[Name] = Field(
         default_factory=list,
@@ -219,6 +230,24 @@ class CalibrationFile(Strict):
     )
 
 
+class GaugeFile(Strict):
+    """A level that holds the ramp. It never turns traffic back."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=63,
+        description="The gauge, as a meter names it (`gauges` of its queries).",
+    )
+    most: float = Field(
+        ge=-GAUGE_MAX, le=GAUGE_MAX, description="Above this the ramp holds."
+    )
+    trend: Duration = duration(
+        0,
+        "A steady rise that would reach `most` within this time holds too (a memory "
+        "leak). Absent: only the level counts.",
+    )
+
+
 class GateFile(Strict):
     """How the return is judged before each rung."""
 
@@ -261,7 +290,19 @@ class GateFile(Strict):
     )
     slow: list[Duration] = Field(
         default_factory=list,
-        description="Answers slower than each of these are judged; ascending.",
+        description="Answers slower than each of these are judged; ascending. Absent: "
+        "the bounds that the calibration chose; without one, bounds of the run itself, "
+        "where the other regions' tail is.",
+    )
+    warmup: Duration = duration(
+        GATE.warmup_ms,
+        "After each rung, slow answers do not count for this long (cold caches); "
+        "errors always do. 0 s: they count from the first.",
+    )
+    gauges: list[GaugeFile] = Field(
+        default_factory=list,
+        description="Levels of the returning region that hold the ramp: saturation, "
+        "queue length, lag, memory.",
     )
     calibration: CalibrationFile = Field(
         default_factory=CalibrationFile,

@@ -14,10 +14,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from dayshift.drivers.base import GivesGauges
 from dayshift.model.estate import Change, Estate
+from dayshift.runtime.settings import calibration_file
 from dayshift.runtime.settings.change_file import ChangeFile
 from dayshift.runtime.settings.change_rules import change_rules, step_lists
 from dayshift.runtime.settings.estate_file import Driven, EstateFile
+from dayshift.runtime.settings.policy_rules import gauge_rules
 from dayshift.runtime.settings.resolve import change_of, estate_of
 from dayshift.runtime.settings.rules import estate_rules
 from dayshift.runtime.settings.shape import (
@@ -31,7 +34,7 @@ from dayshift.runtime.settings.yaml_source import Path_, read
 
 
 def load_estate(path: Path, options_of: OptionsOf, known: Known = installed) -> Estate:
-    """Read `dayshift.yaml`.
+    """Read `dayshift.yaml`, and what was learned of the estate, if it stands beside.
 
     Args:
         options_of: (kind, driver) → the model of its options, None if unknown.
@@ -44,14 +47,22 @@ def load_estate(path: Path, options_of: OptionsOf, known: Known = installed) -> 
     file = form_of(EstateFile, source)
     estate_rules(file, source)
     drivers = Drivers(source, options_of, known)
+    gauges: set[str] = set()
+    unread = False
     for kind, where, one in _driven(file):
         options: dict[str, Any] = one.options
         if kind == "duties":
             # Wiring tells a duty its regions; people write them beside the options.
             options = {**options, "regions": list(file.regions)}
-        drivers.check(kind, one.driver, options, (*where, "driver"))
+        read_as = drivers.check(kind, one.driver, options, (*where, "driver"))
+        if isinstance(read_as, GivesGauges):
+            gauges |= set(read_as.gauge_names())
+        unread |= kind == "meters" and read_as is None
+    if not unread:
+        gauge_rules(file.policy, gauges, source)
     source.check()
     estate = estate_of(file)
+    estate = replace(estate, calibrations=calibration_file.beside(path, estate))
     return replace(estate, fingerprint=_fingerprint("estate", estate))
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from dayshift.limits import OBSERVE_MS, RUNGS_MAX
 from dayshift.model.units import percent
-from dayshift.runtime.settings.estate_file import PolicyFile
+from dayshift.runtime.settings.estate_file import MeterFile, PolicyFile
 from dayshift.runtime.settings.units import duration_text
-from dayshift.runtime.settings.yaml_source import Source
+from dayshift.runtime.settings.yaml_source import Path_, Source, short
 
 LOOKS_FRESH_MIN = 2
 """A reading must outlast this many looks, or every one is stale when it is used."""
+FRESH_SAMPLES_MIN = 2
+"""One late sample of a meter must not look like blindness, or like a frozen source."""
 
 
 def policy_rules(policy: PolicyFile, source: Source) -> None:
@@ -21,6 +26,46 @@ def policy_rules(policy: PolicyFile, source: Source) -> None:
         path = ("policy", "gate", "slow")
         because = "each bound counts the answers beyond the one before"
         source.fault("SLOW-INVALID", path, "does not rise", "sort it", because)
+
+
+def pace_rules(
+    policy: PolicyFile, meters: Iterable[tuple[Path_, MeterFile]], source: Source
+) -> None:
+    """Note every meter that has new counts too seldom for what counts as fresh."""
+    if ("policy", "fresh") in source.spoiled:
+        return
+    for path, one in meters:
+        least = FRESH_SAMPLES_MIN * one.every
+        if policy.fresh < least:
+            fresh, often = policy.fresh, policy.fresh // FRESH_SAMPLES_MIN
+            what = f"is {duration_text(one.every)}, and policy.fresh is "
+            what += f"{duration_text(fresh)} (least {duration_text(least)})"
+            next_step = f"set policy.fresh to {duration_text(least)} or more, or have "
+            next_step += f"it counted every {duration_text(often)} or more often"
+            because = "what is fresh must outlast two samples: one may come late"
+            source.fault("POLICY-INVALID", (*path, "every"), what, next_step, because)
+
+
+def gauge_rules(policy: PolicyFile, known: Iterable[str], source: Source) -> None:
+    """Note every bounded gauge that no meter reads, or that is bounded twice."""
+    names, seen = sorted(set(known)), dict[str, Path_]()
+    for number, one in enumerate(policy.gate.gauges):
+        path: Path_ = ("policy", "gate", "gauges", number, "name")
+        if one.name in seen:
+            what = f"{short(one.name)} is bounded in line {source.line(seen[one.name])}"
+            source.fault("NAME-TWICE", path, what, "bound it once")
+        elif one.name not in names:
+            close = get_close_matches(one.name, names, 1)
+            hint = f"did you mean `{close[0]}`? " if close else ""
+            listed = (
+                f"known are: {', '.join(names)}"
+                if names
+                else ("add it to `gauges` of a meter's queries (driver prometheus)")
+            )
+            what = f"{short(one.name)} is a gauge that no meter reads"
+            because = "a level that nobody sees would hold every return for ever"
+            source.fault("GAUGE-UNKNOWN", path, what, hint + listed, because)
+        seen.setdefault(one.name, path)
 
 
 def _shares(policy: PolicyFile, source: Source) -> None:

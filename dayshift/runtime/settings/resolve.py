@@ -49,7 +49,13 @@ def _service(name: str, file: ServiceFile, names: tuple[str, ...]) -> m.Service:
         dials=tuple(m.DialSpec(one.name, one.kind, _ref(one)) for one in file.dials),
         meters=tuple(
             m.MeterSpec(
-                one.name, one.side, _ref(one), tuple(one.regions) or names, one.gate
+                one.name,
+                one.side,
+                _ref(one),
+                tuple(one.regions) or names,
+                one.gate,
+                one.users,
+                one.every,
             )
             for one in file.meters
         ),
@@ -111,6 +117,11 @@ def _gate(file: GateFile) -> m.GatePolicy:
         variation_ppm=round(file.calibration.variation * PPM),
         trusted=file.calibration.trusted,
         slow_us=tuple(ms * 1_000 for ms in file.slow),
+        warmup_ms=file.warmup,
+        gauges=tuple(
+            m.GaugeRule(one.name, round(one.most * 1_000), one.trend)
+            for one in file.gauges
+        ),
     )
 
 

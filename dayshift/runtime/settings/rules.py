@@ -20,7 +20,7 @@ from dayshift.runtime.settings.estate_file import (
     ResidueFile,
     ServiceFile,
 )
-from dayshift.runtime.settings.policy_rules import policy_rules
+from dayshift.runtime.settings.policy_rules import pace_rules, policy_rules
 from dayshift.runtime.settings.units import WILDCARD, name_fault
 from dayshift.runtime.settings.yaml_source import Path_, Source, short
 
@@ -54,6 +54,13 @@ def estate_rules(file: EstateFile, source: Source) -> None:
     channels = [(one.name, ("notify", i, "name")) for i, one in enumerate(file.notify)]
     unique(channels, source, "acknowledgements name the channel by it")
     policy_rules(file.policy, source)
+    paced = (
+        (("services", name, "meters", number), meter)
+        for name, service in file.services.items()
+        for number, meter in enumerate(service.meters)
+        if not service.stays
+    )
+    pace_rules(file.policy, paced, source)
 
 
 def _estate_names(file: EstateFile) -> Iterator[tuple[str, Path_]]:
@@ -64,7 +71,10 @@ def _estate_names(file: EstateFile) -> Iterator[tuple[str, Path_]]:
     for service, one in file.services.items():
         for key in ("dials", "meters", "probes"):
             for number, part in enumerate(getattr(one, key)):
-                yield part.name, ("services", service, key, number, "name")
+                at = ("services", service, key, number)
+                yield part.name, (*at, "name")
+                if key == "meters" and part.users:
+                    yield part.users, (*at, "users")
         for number, residue in enumerate(one.residue):
             yield residue.class_, ("services", service, "residue", number, "class")
     for number, channel in enumerate(file.notify):

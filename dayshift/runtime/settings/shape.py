@@ -229,8 +229,11 @@ class Drivers:
 
     def check(
         self, kind: str, driver: str, options: Mapping[str, Any], path: Path_
-    ) -> None:
-        """Note what is wrong with one driver; `path` is where its name stands."""
+    ) -> BaseModel | None:
+        """Note what is wrong with one driver; `path` is where its name stands.
+
+        The options as the driver reads them, or None where they are not right.
+        """
         source = self._source
         try:
             model = self._options_of(kind, driver)
@@ -238,19 +241,20 @@ class Drivers:
             told = f"{type(error).__name__}: {short(str(error), 120)}"
             what = f"{driver} cannot be loaded: {told}"
             source.fault("DRIVER-BROKEN", path, what, "install it again")
-            return
+            return None
         if model is None:
             self._unknown(kind, driver, path)
-            return
+            return None
         base = (*path[:-1], "options")
         try:
-            model.model_validate(options)
+            return model.model_validate(options)
         except ValidationError as error:
             note_faults(error.errors(include_url=False), base, source, model)
         except Exception as error:  # a validator of others that has a bug
             told = f"{type(error).__name__}: {short(str(error), 120)}"
             what = f"driver {driver} cannot read this: {told}"
             source.fault("DRIVER-BROKEN", base, what, "mend the options")
+        return None
 
     def _unknown(self, kind: str, driver: str, path: Path_) -> None:
         known = sorted(self._known(kind))

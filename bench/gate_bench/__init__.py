@@ -1,0 +1,1 @@
+"""The gate's benchmark: a simulator, the peers, and the table. No judge of ours."""

@@ -1,0 +1,123 @@
+"""What the gate believes about noise: how bad answers clump, how ratios wander.
+
+Several beliefs stand side by side for each signal; the one that finds the least
+evidence counts, because over-estimated noise is not cautious by itself (a single error
+would weigh as much as a whole cluster).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dayshift.model.calibration import Calibration, SignalNoise
+from dayshift.model.estate import GatePolicy
+
+Floats = NDArray[np.float64]
+
+WANDER_MS = 300_000
+"""The ratio between two regions forgets where it was within about five minutes."""
+NODES = np.linspace(-2.6, 2.6, 9)
+"""Where the wandering ratio is looked for, in standard deviations."""
+CLUMP_SAFETY = 1.25
+STEADINESS = 0.98
+BIAS_SDS = 0.5
+STEADY_TIMES = 1.6
+"""A level that varies so much more than the split is not steady."""
+ERROR_RATIOS = (1.6, 2.6, 4.5, 9.0, 30.0, 150.0)
+SLOW_RATIOS = (1.3, 1.8, 3.0, 6.0, 12.0, 48.0)
+TAIL_SLOPE = 3
+"""Answers 10 % slower put about 1.1³ as many above a bound in a usual tail."""
+PPM = 1e6
+PPB = 1e9
+
+
+class Noise(msgspec.Struct, frozen=True):
+    """One signal's question and beliefs. Logs are natural.
+
+    `tolerated_log` is the ratio of bad answers that is nobody's fault, lasting bias
+    included. `clumps` and `wanders` belong together by place: variance of a minute's
+    count over the independent one, and standard deviation of the wandering log ratio.
+    `usual` is the usual rate of bad answers, 0 where nobody knows; `steadiness` the
+    chance that a block is at that level, 0 where the level itself is unsteady.
+    """
+
+    bound_us: int
+    tolerated_log: float
+    ratio_logs: tuple[float, ...]
+    clumps: tuple[float, float, float]
+    wanders: tuple[float, float, float]
+    usual: float = 0.0
+    steadiness: float = 0.0
+
+    @property
+    def clump(self) -> float:
+        return self.clumps[-1]
+
+
+def noises(policy: GatePolicy, learned: Calibration | None) -> tuple[Noise, ...]:
+    """Errors first, then each latency bound, in rising order."""
+    known = {one.bound_us: one for one in learned.signals} if learned else {}
+    bounds = policy.slow_us or tuple(sorted(known.keys() - {0}))
+    return tuple(_noise(policy, bound, known.get(bound)) for bound in (0, *bounds))
+
+
+def _noise(policy: GatePolicy, bound_us: int, known: SignalNoise | None) -> Noise:
+    """What was learned, else what the policy says."""
+    slope = TAIL_SLOPE if bound_us else 1
+    ratios = SLOW_RATIOS if bound_us else ERROR_RATIOS
+    if known is None:
+        clump = max(1.0, policy.dispersion_ppm / PPM)
+        middle = high = max(0.0, policy.variation_ppm / PPM)
+        bias = usual = 0.0
+        steady = False
+    else:
+        clump = max(1.0, known.dispersion_ppm / PPM)
+        clump = 1 + (clump - 1) * CLUMP_SAFETY
+        middle, high = known.variation_ppm / PPM, known.variation_high_ppm / PPM
+        bias = max(0.0, (known.bias_ppm + BIAS_SDS * known.bias_sd_ppm) / PPM)
+        usual = known.usual_ppb / PPB
+        own = known.own_dispersion_ppm / PPM
+        steady = 0 < own <= STEADY_TIMES * known.dispersion_ppm / PPM
+        if steady:
+            clump = max(clump, own)
+            middle = known.own_variation_ppm / PPM
+            high = known.own_variation_high_ppm / PPM
+    return Noise(
+        bound_us=bound_us,
+        tolerated_log=slope * math.log(policy.tolerated_ratio_ppm / PPM) + bias,
+        ratio_logs=tuple(math.log(ratio) for ratio in ratios),
+        clumps=(1.0, math.sqrt(clump), clump),
+        wanders=(math.sqrt(middle), math.sqrt(middle), math.sqrt(high)),
+        usual=usual,
+        steadiness=STEADINESS if steady else 0.0,
+    )
+
+
+def stationary() -> Floats:
+    """Weights of `NODES` for a ratio that wanders without beginning; sum 1."""
+    density: Floats = np.exp(-0.5 * NODES**2)
+    total: Floats = density / density.sum()
+    return total
+
+
+def moved(elapsed_ms: float) -> Floats:
+    """Where the ratio is later: row i, from node i, weights of all nodes; rows sum to 1.
+
+    A first-order autoregression (Ornstein and Uhlenbeck 1930) put on the nodes.
+    """
+    kept = math.exp(-max(elapsed_ms, 1.0) / WANDER_MS)
+    spread = math.sqrt(1 - kept * kept)
+    gaps = (NODES[None, :] - kept * NODES[:, None]) / spread
+    weights: Floats = np.exp(-0.5 * gaps**2) + 1e-300
+    rows: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return rows
+
+
+def column(noise: Sequence[Noise], values: str) -> Floats:
+    """One field of every signal, stacked: (signals, …)."""
+    return np.array([getattr(one, values) for one in noise], dtype=np.float64)
