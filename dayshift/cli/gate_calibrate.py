@@ -83,15 +83,12 @@ def calibrate(
         learned = learn.learn(recording, now_ms, stream or _only_stream(estate), region)
     policy = estate.policy if estate else Policy()
     found = gate_words.smallest(policy.gate, learned.calibrations, policy.ramp_bp)
-    path = None
-    if write:
-        assert estate is not None
-        path = _write(cli, estate, learned.calibrations)
+    path = _write(cli, estate, learned.calibrations) if write and estate else None
     if cli.as_json:
         _document(learned, found, path)
     else:
         show(learned, policy, found, recording.regions())
-        _last_word(learned, path, write)
+        _last_word(path)
     return EXIT_DONE
 
 
@@ -243,10 +240,10 @@ def _document(learned: Learned, found: list[Smallest], path: Path | None) -> Non
     )
 
 
-def _last_word(learned: Learned, path: Path | None, write: bool) -> None:
+def _last_word(path: Path | None) -> None:
     if path is not None:
         say.out(f"wrote {path}: part of every plan from now on")
-    elif not write:
+    else:
         say.out(f"nothing was kept; `--write` keeps it beside {ESTATE_FILE}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -37,7 +37,7 @@ from dayshift.model.calibration import Calibration
 from dayshift.model.estate import Policy
 from dayshift.runtime import wiring
 from dayshift.runtime.history import file, learn, moments, returning, shares
-from dayshift.runtime.history.replay import Replay, Step
+from dayshift.runtime.history.replay import Replay
 from dayshift.runtime.history.rows import Recording
 from dayshift.runtime.history.write import when
 from dayshift.runtime.settings import calibration_file, load
@@ -88,16 +88,19 @@ def replay(
     player = Replay(
         policy.gate, learned.calibrations, scene.region, policy.ramp_bp, streams
     )
-    steps = player.play(scene.returns(learned.stream()))
     if cli.as_json:
-        _stream(steps, player, scene, learned)
+        _stream(player, scene, learned)
     else:
         telling = Telling(out_console(), policy.gate, scene.region, every)
-        telling.begin(scene.notes(learned))
-        for step in steps:
-            telling.step(step)
-        telling.end(player.summary())
+        _tell(telling, player, scene, learned)
     return EXIT_HELD if player.summary().failed else EXIT_DONE
+
+
+def _tell(telling: Telling, player: Replay, scene: _Scene, learned: _Learned) -> None:
+    telling.begin(scene.notes(learned))
+    for step in player.play(scene.returns(learned.stream())):
+        telling.step(step)
+    telling.end(player.summary())
 
 
 class _Learned(msgspec.Struct, frozen=True):
@@ -257,11 +260,9 @@ def _policy(
     return policy, calibrations
 
 
-def _stream(
-    steps: Iterator[Step], player: Replay, scene: _Scene, learned: _Learned
-) -> None:
+def _stream(player: Replay, scene: _Scene, learned: _Learned) -> None:
     """JSON lines: each look with all of its verdict, and last the summary."""
-    for step in steps:
+    for step in player.play(scene.returns(learned.stream())):
         verdict = msgspec.to_builtins(step.verdict) if step.verdict else {"kind": None}
         at = {
             "at_ms": step.at_ms,

@@ -183,13 +183,14 @@ def _leave_if_failed(desk: Desk, rung: int) -> bool:
 
 
 def _blind_ms(desk: Desk, place: PlaceSight) -> int:
-    """How long the gate has not seen the service on this rung; 0 while it sees.
+    """How long the gate has not seen the service; 0 where it passes.
 
-    A gate that never gave a word is as blind as one that lost its sight.
+    A gate that never gave a word, or one that has counted nothing since it began, is as
+    blind as one that lost its sight, whatever it calls that.
     """
     if place.verdict is None:
         return min(desk.since(desk.here.index_since), desk.since(desk.state.led))
-    return place.blind_ms if place.verdict.kind is VerdictKind.BLIND else 0
+    return 0 if place.verdict.kind is VerdictKind.PASS else place.blind_ms
 
 
 def _note_pass(desk: Desk, rung: int) -> None:
@@ -289,15 +290,16 @@ def _judge_soak(desk: Desk, rung: int) -> bool:
     if _leave_if_failed(desk, rung):
         return True
     for name, place in _judged(desk):
-        verdict = place.verdict
-        if verdict is None or verdict.kind is not VerdictKind.BLIND:
-            continue
-        if place.blind_ms > desk.policy.blind_limit_ms:
+        blind_ms, verdict = _blind_ms(desk, place), place.verdict
+        if blind_ms > desk.policy.blind_limit_ms:
             desk.hold(_blind(desk, name, "it keeps its full share"))
-        desk.wait("GATE", f"{name}: {verdict.why}", "it is seen again")
-        desk.wake_ms = min(desk.wake_ms, 200)
-        return True
-    return False
+        is_blind = verdict is not None and verdict.kind is VerdictKind.BLIND
+        if is_blind or blind_ms > desk.policy.fresh_ms:
+            why = verdict.why if verdict else "no word of the gate yet"
+            desk.wait("GATE", f"{name}: {why}", "it is seen again")
+            desk.wake_ms = min(desk.wake_ms, 200)
+            return True
+    return _waits_for_looks(desk)
 
 
 def retreating(desk: Desk) -> None:

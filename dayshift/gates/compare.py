@@ -20,19 +20,16 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp
 
 from dayshift.gates.filter import TINY, Filter
-from dayshift.gates.noise import Floats, Noise, column
+from dayshift.gates.noise import Floats, Noise
 
 STAKED = 0.7
 STEP_STAKE = 0.15
 """Of what waits, this much on a change that comes with more traffic."""
 MINUTE_STAKE, MINUTES_EASY = 0.5, 10
 """Of what waits, 0.5 / (minutes + 10) in each minute."""
-BELIEVED = np.log([0.15, 0.15, 0.7])
-"""How much each belief about noise is worth as an explanation of a regression."""
-BANDED = tuple(2.0 ** (power / 2) for power in range(-6, 17))
+BANDED = tuple(2.0**power for power in range(-3, 9))
 """Ratios at which the confidence sequence asks; 1 first, in `Band`."""
 BAND_ODDS = 20.0
 
@@ -54,18 +51,12 @@ class Comparison:
     """One stream's evidence against the returning region, by signal."""
 
     def __init__(self, noise: Sequence[Noise]) -> None:
-        tolerated = column(noise, "tolerated_log")[:, None]
-        ratios = column(noise, "ratio_logs")
+        tolerated = np.array([[one.tolerated_log] for one in noise])
+        ratios = np.array([one.ratio_logs for one in noise])
         logs = np.concatenate([tolerated, tolerated + ratios], axis=1)
-        each = STAKED / ratios.shape[1]
-        staked = [1.0, *[each] * ratios.shape[1]]
-        self._filter = Filter(
-            logs,
-            column(noise, "clumps"),
-            column(noise, "wanders"),
-            column(noise, "steadiness"),
-            staked,
-        )
+        count = ratios.shape[1]
+        self._filter = Filter(noise, logs, [1.0, *[STAKED / count] * count])
+        self._weights = np.array([b.log_weight for one in noise for b in one.beliefs])
         self._waiting = 1 - STAKED
         self._stakes = Stakes()
 
@@ -76,10 +67,13 @@ class Comparison:
     def logs(self, counts: Floats) -> Floats:
         """(signals,) natural log of the evidence, the open block included."""
         seen, scale = self._filter.read(counts)
-        null, worse = np.maximum(seen[:, :, 0], TINY), seen[:, :, 1:].sum(axis=2)
-        supposed = np.log(worse + self._waiting * null) + scale + BELIEVED
-        best_null = (np.log(null) + scale).max(axis=1)
-        against: Floats = logsumexp(supposed, axis=1) - best_null
+        null, worse = np.maximum(seen[:, 0], TINY), seen[:, 1:].sum(axis=1)
+        supposed = np.log(worse + self._waiting * null) + scale + self._weights
+        first, signal = self._filter.first, self._filter.signal
+        best_null = np.maximum.reduceat(np.log(null) + scale, first)
+        top = np.maximum.reduceat(supposed, first)
+        shares = np.add.reduceat(np.exp(supposed - top[signal]), first)
+        against: Floats = top + np.log(shares) - best_null
         return against
 
     def close(self, counts: Floats, elapsed_ms: float, stepped: bool) -> None:
@@ -87,8 +81,8 @@ class Comparison:
         self._filter.close(counts, elapsed_ms)
         part = self._stakes.part(elapsed_ms, stepped)
         reach = self._filter.reach
-        fresh = part * self._waiting / (reach.shape[2] - 1)
-        reach[:, :, 1:, :] += fresh * reach[:, :, :1, :]
+        fresh = part * self._waiting / (reach.shape[1] - 1)
+        reach[:, 1:, :] += fresh * reach[:, :1, :]
         self._waiting *= 1 - part
 
 
@@ -96,18 +90,11 @@ class Band:
     """The ratio of bad answers with its confidence sequence, noise as believed worst."""
 
     def __init__(self, noise: Sequence[Noise]) -> None:
-        ratios = [1.0, *(one for one in BANDED if one != 1)]
-        order = np.argsort(ratios)
-        self._ratio_logs = np.log(np.array(ratios))[order]
-        self._order = order
-        logs = np.tile(np.log(np.array(ratios)), (len(noise), 1))
-        self._filter = Filter(
-            logs,
-            column(noise, "clumps")[:, -1:],
-            column(noise, "wanders")[:, -1:],
-            column(noise, "steadiness"),
-            [1.0] * len(ratios),
-        )
+        ratios = np.array([1.0, *(one for one in BANDED if one != 1)])
+        self._order = np.argsort(ratios)
+        self._ratio_logs = np.log(ratios)[self._order]
+        logs = np.tile(np.log(ratios), (len(noise), 1))
+        self._filter = Filter(noise, logs, [1.0] * len(ratios), noisiest=True)
 
     def begin(self, level: Floats, requests: float) -> None:
         self._filter.begin(level, requests)
@@ -121,25 +108,20 @@ class Band:
         Why a mean over the grid: a mixture of the ratios against each single one is a
         test martingale of that one (Robbins 1970).
         """
-        seen = self._filter.read(counts)[0][:, 0, :][:, self._order]
-        return [self._interval(row) for row in seen]
+        seen = np.maximum(self._filter.read(counts)[0][:, self._order], TINY)
+        against = np.log(seen.mean(axis=1, keepdims=True)) - np.log(seen)
+        return [self._interval(row) for row in against.tolist()]
 
-    def _interval(self, likely: Floats) -> tuple[float, float]:
-        against = np.log(np.maximum(likely.mean(), TINY)) - np.log(
-            np.maximum(likely, TINY)
-        )
+    def _interval(self, against: list[float]) -> tuple[float, float]:
         limit = math.log(BAND_ODDS)
-        kept = np.flatnonzero(against < limit)
-        return (
-            self._edge(against, limit, int(kept[0]), -1),
-            self._edge(against, limit, int(kept[-1]), 1),
-        )
+        kept = [place for place, log in enumerate(against) if log < limit]
+        return self._edge(against, kept[0], -1), self._edge(against, kept[-1], 1)
 
-    def _edge(self, against: Floats, limit: float, inner: int, step: int) -> float:
+    def _edge(self, against: list[float], inner: int, step: int) -> float:
         """Where the evidence crosses the limit between two ratios of the grid."""
-        outer = inner + step
+        outer, near = inner + step, float(self._ratio_logs[inner])
         if not 0 <= outer < len(against):
-            return float(math.exp(self._ratio_logs[inner]))
-        part = (limit - against[inner]) / (against[outer] - against[inner])
-        near, far = self._ratio_logs[inner], self._ratio_logs[outer]
-        return float(math.exp(near + part * (far - near)))
+            return math.exp(near) if step > 0 else 0.0
+        gap = against[outer] - against[inner]
+        part = (math.log(BAND_ODDS) - against[inner]) / gap
+        return math.exp(near + part * (float(self._ratio_logs[outer]) - near))

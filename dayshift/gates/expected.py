@@ -60,7 +60,7 @@ def expected_log(
     gain = np.where(found > null, gain, 0.0) / noise.clump
     counted = noise.clump * (1 / bad + 1 / there)
     known = min(1.0, 2 * WANDER_MS / max(elapsed_ms, 1))
-    wander = noise.wanders[-1] ** 2 * known
+    wander = noise.wander**2 * known
     kept: Floats = np.maximum(gain, 0.0) * counted / (counted + wander)
     return np.where(total > 0, kept, 0.0)
 

@@ -18,7 +18,7 @@ The log of the ratio wanders: log r = log(hypothesis) + z, where z is a first-or
 autoregression on a grid, carried from block to block by the forward algorithm of a
 hidden Markov model (Baum & Petrie 1966; Rabiner, Proc. IEEE 77, 1989). What is carried
 is the likelihood of everything so far, for each ratio: likelihood ratios of it are test
-martingales. Memory is bounded: (signals, beliefs, ratios, nodes).
+martingales. Memory is bounded: (cells, ratios, nodes).
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import betaln, expit, gammaln, i1e
+from scipy.special import betaln, gammaln, i1e
 
-from dayshift.gates.noise import NODES, Floats, moved, stationary
+from dayshift.gates.noise import CLUMPED_FROM, NODES, Floats, Noise, moved, stationary
 
-KAPPA_MAX = 1e9
-"""Heavier urns are as good as independent draws."""
+LEVEL_MIN = 1e-9
 SPARE_MIN, MEAN_MIN = 1e-6, 1e-9
 CLUSTERS_FROM = 2.0
 """Spare variance from which bad answers are taken for clusters, not for a mixture."""
@@ -44,31 +43,45 @@ HUGE = 1e250
 class Filter:
     """Likelihoods of several ratios for several signals; reads may repeat.
 
+    A cell is one belief about one signal; cells of one signal stand together.
+
     Args:
+        noise: the signals with their beliefs.
         ratio_logs: (signals, ratios) log ratio of each hypothesis.
-        clumps: (signals, beliefs) variance of a block's count over the independent one.
-        wanders: (signals, beliefs) standard deviation of the wandering log ratio.
-        steadiness: (signals,) chance that a block is like the usual ones (below).
         staked: (ratios,) weight each hypothesis begins with.
+        noisiest: only the last belief of each signal.
     """
 
     def __init__(
         self,
+        noise: Sequence[Noise],
         ratio_logs: Floats,
-        clumps: Floats,
-        wanders: Floats,
-        steadiness: Floats,
         staked: Sequence[float],
+        noisiest: bool = False,
     ) -> None:
-        signals, beliefs = clumps.shape
-        self._spare = np.maximum(clumps[:, :, None, None] - 1, SPARE_MIN)
-        self._known = steadiness[:, None, None, None]
-        self._offsets = ratio_logs[:, None, :, None] + wanders[:, :, None, None] * NODES
+        cells = [
+            (number, belief)
+            for number, one in enumerate(noise)
+            for belief in one.beliefs[-1 if noisiest else 0 :]
+        ]
+        self.signal = np.array([number for number, _ in cells])
+        self.first = np.searchsorted(self.signal, np.arange(len(noise)))
+        clump = np.array([belief.clump for _, belief in cells])
+        wander = np.array([belief.wander for _, belief in cells])
+        steadiness = np.array([noise[number].steadiness for number in self.signal])
+        self._known = np.log(np.maximum(steadiness, TINY))[:, None, None]
+        self._strange = np.log1p(-steadiness)[:, None, None]
+        self._power = np.where(clump < CLUMPED_FROM, 1 / clump, 1.0)[:, None, None]
+        self._spare = np.maximum(clump - 1, SPARE_MIN)[:, None, None]
+        self._clumped = np.flatnonzero(clump >= CLUMPED_FROM)
+        self._offsets = ratio_logs[self.signal][:, :, None] + (
+            wander[:, None, None] * NODES
+        )
         self._ratios = np.exp(self._offsets)
-        shape = (signals, beliefs, len(staked), len(NODES))
+        shape = (len(cells), len(staked), len(NODES))
         self.reach = np.ones(shape) * np.array(staked)[:, None] * stationary()
-        self._scale = np.zeros((signals, beliefs))
-        self.begin(np.full(signals, 1e-3), 1.0)
+        self._scale = np.zeros(len(cells))
+        self.begin(np.full(len(noise), 1e-3), 1.0)
 
     def begin(self, level: Floats, requests: float) -> None:
         """Open a block in which about so many of the requests are usually bad.
@@ -77,55 +90,63 @@ class Filter:
             level: (signals,) usual part of bad answers elsewhere.
             requests: about how many requests will come, in all regions.
         """
-        self._level = np.maximum(level, 1e-9)[:, None, None, None]
-        self._diffuse = DIFFUSE_TIMES * self._level
+        self._level = np.maximum(level, LEVEL_MIN)[self.signal, None, None]
         usual = np.maximum(self._level * requests, 1e-3)
-        self._kappa = np.minimum(usual / self._spare, KAPPA_MAX)
+        self._kappa = usual / self._spare
 
     def read(self, counts: Floats) -> tuple[Floats, Floats]:
-        """Likelihoods, up to one factor for each belief, and the log of that factor.
+        """Likelihoods, up to one factor for each cell, and the log of that factor.
 
         Args:
             counts: (signals, 4): requests and bad ones here, and elsewhere, in the
                 open block.
 
         Returns:
-            (signals, beliefs, ratios) and (signals, beliefs).
+            (cells, ratios) and (cells,).
         """
+        if not counts.any():
+            return self.reach.sum(axis=2), self._scale
         likely, scale = self._emission(counts)
-        seen: Floats = (self.reach * likely).sum(axis=3)
-        return seen, self._scale + scale
+        return (self.reach * likely).sum(axis=2), self._scale + scale
 
     def close(self, counts: Floats, elapsed_ms: float) -> None:
         """End the block: its counts become final, and the ratio may have moved on."""
-        likely, scale = self._emission(counts)
-        carried = (self.reach * likely) @ moved(elapsed_ms)
-        first = np.maximum(carried[:, :, 0, :].sum(axis=2), TINY)
-        self.reach = np.minimum(carried / first[:, :, None, None], HUGE)
+        scale = np.zeros(len(self.signal))
+        if counts.any():
+            likely, scale = self._emission(counts)
+            self.reach = self.reach * likely
+        carried = self.reach @ moved(elapsed_ms)
+        first = np.maximum(carried[:, 0, :].sum(axis=1), TINY)
+        self.reach = np.minimum(carried / first[:, None, None], HUGE)
         self._scale = self._scale + scale + np.log(first)
 
     def _emission(self, counts: Floats) -> tuple[Floats, Floats]:
-        here, bad, there, others_bad = (one[:, None, None, None] for one in counts.T)
+        here, bad, there, others_bad = counts[self.signal].T[:, :, None, None]
+        here, there = np.maximum(here, MEAN_MIN), np.maximum(there, MEAN_MIN)
         total = bad + others_bad
-        exposed = here + there
-        share = np.clip(here / np.maximum(exposed, 1), 1e-9, 1 - 1e-9)
-        theta = expit(np.log(share / (1 - share)) + self._offsets)
-        mine, theirs = theta * self._kappa, (1 - theta) * self._kappa
-        logs = betaln(mine + bad, theirs + others_bad) - betaln(mine, theirs)
-        logs += gammaln(total + 1) - gammaln(bad + 1) - gammaln(others_bad + 1)
-        logs += _negative_binomial(
-            total, DIFFUSE_SHAPE, np.maximum(exposed * self._diffuse, MEAN_MIN)
-        )
-        if self._known.any():
-            mean = self._level * here * self._ratios
-            steady = _clumped(bad, mean, self._spare)
-            steady += _clumped(others_bad, self._level * there, self._spare)
-            known = np.log(np.maximum(self._known, TINY))
-            strange = np.log1p(-self._known)
-            logs = np.logaddexp(logs + strange, steady + known)
-        logs = np.where((here > 0) & (there > 0), logs, 0.0)
-        top = logs.max(axis=(2, 3), keepdims=True)
-        return np.exp(logs - top), top[:, :, 0, 0]
+        tilt = np.log(here / there) + self._offsets
+        mine = -np.log1p(np.exp(-tilt))
+        split = bad * mine + others_bad * (mine - tilt)
+        split += gammaln(total + 1) - gammaln(bad + 1) - gammaln(others_bad + 1)
+        diffuse = DIFFUSE_TIMES * self._level * (here + there)
+        anything = _negative_binomial(total, DIFFUSE_SHAPE, diffuse)
+        mean, others_mean = self._level * here, self._level * there
+        steady = bad * (np.log(mean) + self._offsets) - mean * self._ratios
+        steady += others_bad * np.log(others_mean) - others_mean
+        steady -= gammaln(bad + 1) + gammaln(others_bad + 1)
+        if len(self._clumped):
+            at = self._clumped
+            theta = np.exp(mine[at])
+            a, b = theta * self._kappa[at], (1 - theta) * self._kappa[at]
+            split[at] += betaln(a + bad[at], b + others_bad[at]) - betaln(a, b)
+            split[at] -= bad[at] * mine[at] + others_bad[at] * (mine[at] - tilt[at])
+            spare = self._spare[at]
+            steady[at] = _clumped(bad[at], mean[at] * self._ratios[at], spare)
+            steady[at] += _clumped(others_bad[at], others_mean[at], spare)
+        logs = np.logaddexp(split + (anything + self._strange), steady + self._known)
+        logs *= self._power * ((here >= 1) & (there >= 1))
+        top = logs.max(axis=(1, 2))
+        return np.exp(logs - top[:, None, None]), top
 
 
 def _clumped(count: Floats, mean: Floats, spare: Floats) -> Floats:

@@ -22,7 +22,7 @@ from dayshift.gates.words import SUBSTANTIAL_ODDS, Scene
 from dayshift.limits import FULL_BP
 from dayshift.model.calibration import Calibration
 from dayshift.model.estate import GatePolicy
-from dayshift.model.evidence import Verdict, VerdictKind
+from dayshift.model.evidence import SignalSight, Verdict, VerdictKind
 
 EXCESS_ERRORS = 0.0002
 EXCESS_SLOW = 0.0005
@@ -62,6 +62,8 @@ class Judge:
         self.region = region
         self.ramp_bp = tuple(ramp_bp)
         self.streams: dict[str, Stream] = {}
+        self._shown: dict[str, tuple[int, tuple[SignalSight, ...]]] = {}
+        self._evidence: dict[str, Evidence] = {}
         self._expected = streams
         self._learned = {
             one.stream: one
@@ -73,6 +75,8 @@ class Judge:
         """Take in one look; say what all of them mean, for all streams together."""
         stream = self._stream(look.stream)
         stream.look(look, look.next_bp or self._next_bp(look.share_bp))
+        self._evidence[look.stream] = Evidence.of(stream)
+        self._shown[look.stream] = smallest_bp(stream), sights(look.stream, stream)
         return self.combined()
 
     def combined(self, fresh: bool = True) -> Verdict:
@@ -102,7 +106,7 @@ class Judge:
             return Verdict(
                 kind, f"nothing counted yet in {self.region or 'the region'}"
             )
-        found = Evidence.of(stream)
+        found = self._evidence[name]
         total = self._total()
         scene = Scene(stream, self.policy, self.region or "the region")
         kind, why, needs, wait = self._decided(scene, found, total, fresh)
@@ -118,7 +122,7 @@ class Judge:
             rollback_need=mlog10(math.log(self.policy.rollback_odds)),
             promote_mlog10=mlog10(found.promote),
             promote_need=mlog10(math.log(self.policy.promote_odds)),
-            smallest_bp=smallest_bp(stream),
+            smallest_bp=self._shown[name][0],
             promised_bp=math.ceil(stream.signals[0].delta * FULL_BP - 1e-6),
             requests=rung.canary,
             errors=rung.canary_bad,
@@ -126,7 +130,8 @@ class Judge:
             decides=found.decides(stream),
             needs=needs,
             wait_ms=wait,
-            signals=sights(name, stream),
+            incident=stream.incident or stream.slow_incident,
+            signals=self._shown[name][1],
         )
 
     def _stream(self, name: str) -> Stream:
@@ -142,8 +147,8 @@ class Judge:
     def _total(self) -> float:
         """Log of the mean evidence that may turn traffic back, over all streams."""
         logs = []
-        for stream in self.streams.values():
-            found = Evidence.of(stream)
+        for name, stream in self.streams.items():
+            found = self._evidence[name]
             logs.append(found.merged if stream.trusted else found.absolute)
         count = max(self._expected, len(logs))
         return log_sum([*logs, *[0.0] * (count - len(logs))]) - math.log(count)
@@ -160,7 +165,7 @@ class Judge:
             return VerdictKind.BLIND, scene.blind(fresh), "fresh counts", None
         if stream.entry_only:
             return VerdictKind.BLIND, scene.entry_only(), "counts by region", None
-        if stream.incident:
+        if stream.incident or stream.slow_incident:
             return VerdictKind.HOLD, scene.incident(), "the others to recover", None
         return self._promoted(scene, found)
 

@@ -8,8 +8,6 @@ would weigh as much as a whole cluster).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +16,15 @@ from dayshift.model.calibration import Calibration, SignalNoise
 from dayshift.model.estate import GatePolicy
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 WANDER_MS = 300_000
 """The ratio between two regions forgets where it was within about five minutes."""
 NODES = np.linspace(-2.6, 2.6, 9)
 """Where the wandering ratio is looked for, in standard deviations."""
 CLUMP_SAFETY = 1.25
+CLUMPED_FROM = 1.5
+"""Below this, errors are taken as independent, at the price of a power 1/φ."""
 STEADINESS = 0.98
 BIAS_SDS = 0.5
 STEADY_TIMES = 1.6
@@ -36,27 +37,40 @@ PPM = 1e6
 PPB = 1e9
 
 
-class Noise(msgspec.Struct, frozen=True):
-    """One signal's question and beliefs. Logs are natural.
+class Belief(msgspec.Struct, frozen=True):
+    """One belief about the noise of one signal: `clump`, the variance of a block's count
+    over the independent one; `wander`, the standard deviation of the wandering log
+    ratio; `log_weight`, what it is worth as an explanation of a regression."""
 
-    `tolerated_log` is the ratio of bad answers that is nobody's fault, lasting bias
-    included. `clumps` and `wanders` belong together by place: variance of a minute's
-    count over the independent one, and standard deviation of the wandering log ratio.
-    `usual` is the usual rate of bad answers, 0 where nobody knows; `steadiness` the
-    chance that a block is at that level, 0 where the level itself is unsteady.
+    clump: float
+    wander: float
+    log_weight: float
+
+
+class Noise(msgspec.Struct, frozen=True):
+    """One signal's question and what is believed of its noise. Logs are natural.
+
+    `tolerated_log` is the ratio of bad answers that is nobody's fault, the lasting
+    `bias_log` of the region included. `usual` is the usual rate of bad answers, 0 where
+    nobody knows; `steadiness` the chance that a block is at that level, 0 where the
+    level itself is unsteady. The last belief is the noisiest.
     """
 
     bound_us: int
     tolerated_log: float
     ratio_logs: tuple[float, ...]
-    clumps: tuple[float, float, float]
-    wanders: tuple[float, float, float]
+    beliefs: tuple[Belief, ...]
+    bias_log: float = 0.0
     usual: float = 0.0
     steadiness: float = 0.0
 
     @property
     def clump(self) -> float:
-        return self.clumps[-1]
+        return self.beliefs[-1].clump
+
+    @property
+    def wander(self) -> float:
+        return self.beliefs[-1].wander
 
 
 def noises(policy: GatePolicy, learned: Calibration | None) -> tuple[Noise, ...]:
@@ -69,32 +83,43 @@ def noises(policy: GatePolicy, learned: Calibration | None) -> tuple[Noise, ...]
 def _noise(policy: GatePolicy, bound_us: int, known: SignalNoise | None) -> Noise:
     """What was learned, else what the policy says."""
     slope = TAIL_SLOPE if bound_us else 1
+    tolerated = slope * math.log(policy.tolerated_ratio_ppm / PPM)
     ratios = SLOW_RATIOS if bound_us else ERROR_RATIOS
+    logs = tuple(math.log(ratio) for ratio in ratios)
     if known is None:
         clump = max(1.0, policy.dispersion_ppm / PPM)
-        middle = high = max(0.0, policy.variation_ppm / PPM)
-        bias = usual = 0.0
-        steady = False
-    else:
-        clump = max(1.0, known.dispersion_ppm / PPM)
-        clump = 1 + (clump - 1) * CLUMP_SAFETY
-        middle, high = known.variation_ppm / PPM, known.variation_high_ppm / PPM
-        bias = max(0.0, (known.bias_ppm + BIAS_SDS * known.bias_sd_ppm) / PPM)
-        usual = known.usual_ppb / PPB
-        own = known.own_dispersion_ppm / PPM
-        steady = 0 < own <= STEADY_TIMES * known.dispersion_ppm / PPM
-        if steady:
-            clump = max(clump, own)
-            middle = known.own_variation_ppm / PPM
-            high = known.own_variation_high_ppm / PPM
+        wander = max(0.0, policy.variation_ppm / PPM)
+        return Noise(bound_us, tolerated, logs, _beliefs(clump, wander, wander))
+    clump = 1 + max(0.0, known.dispersion_ppm / PPM - 1) * CLUMP_SAFETY
+    middle, high = known.variation_ppm, known.variation_high_ppm
+    own = known.own_dispersion_ppm / PPM
+    steady = 0 < own <= STEADY_TIMES * known.dispersion_ppm / PPM
+    if steady:
+        clump = max(clump, own)
+        middle, high = known.own_variation_ppm, known.own_variation_high_ppm
+    bias = max(0.0, known.bias_ppm / PPM)
+    unsure = max(0.0, (known.bias_ppm + BIAS_SDS * known.bias_sd_ppm) / PPM)
     return Noise(
-        bound_us=bound_us,
-        tolerated_log=slope * math.log(policy.tolerated_ratio_ppm / PPM) + bias,
-        ratio_logs=tuple(math.log(ratio) for ratio in ratios),
-        clumps=(1.0, math.sqrt(clump), clump),
-        wanders=(math.sqrt(middle), math.sqrt(middle), math.sqrt(high)),
-        usual=usual,
+        bound_us,
+        tolerated + unsure,
+        logs,
+        _beliefs(clump, middle / PPM, high / PPM),
+        bias_log=bias,
+        usual=known.usual_ppb / PPB,
         steadiness=STEADINESS if steady else 0.0,
+    )
+
+
+def _beliefs(clump: float, middle: float, high: float) -> tuple[Belief, ...]:
+    """As noisy as learned; and where that means clumps, that they are smaller, or gone."""
+    usual, most = math.sqrt(middle), math.sqrt(high)
+    if clump < CLUMPED_FROM:
+        return (Belief(clump, most, 0.0),)
+    few = math.log(0.15)
+    return (
+        Belief(1.0, usual, few),
+        Belief(math.sqrt(clump), usual, few),
+        Belief(clump, most, math.log(0.7)),
     )
 
 
@@ -116,8 +141,3 @@ def moved(elapsed_ms: float) -> Floats:
     weights: Floats = np.exp(-0.5 * gaps**2) + 1e-300
     rows: Floats = weights / weights.sum(axis=1, keepdims=True)
     return rows
-
-
-def column(noise: Sequence[Noise], values: str) -> Floats:
-    """One field of every signal, stacked: (signals, …)."""
-    return np.array([getattr(one, values) for one in noise], dtype=np.float64)

@@ -27,7 +27,7 @@ from dayshift.model.estate import GatePolicy
 SLOW_HARM = 10
 """Ten slow answers weigh as much as one wrong one."""
 DELTA_MAX = 0.5
-RATE_MIN = 1e-7
+RATE_MIN, RATE_MAX = 1e-7, 0.999
 STEPS_MAX = 60
 TOLERANCE = 1e-11
 
@@ -47,36 +47,48 @@ def delta(
     return min(affordable * FULL_BP / max(next_share_bp, 1), DELTA_MAX)
 
 
-def log_evidence(pair: Pair, rate: float, excess: float) -> float:
-    """Log evidence of one look against "at least `excess` more than the others"."""
+def log_evidence(
+    pair: Pair, rate: float, excess: float, bias_log: float = 0.0
+) -> float:
+    """Log evidence of one look against "at least `excess` more than is usual here".
+
+    Args:
+        rate: what is usual elsewhere, known before this look.
+        bias_log: log of the usual ratio of this region to the others, 0 or more.
+    """
     if not pair.canary or not pair.others or excess <= 0:
         return 0.0
-    rate = min(max(rate, RATE_MIN), 1 - RATE_MIN)
-    other = projected(pair, rate, excess)
-    mine = other + excess
+    rate = min(max(rate, RATE_MIN), RATE_MAX)
+    mine = min(rate * math.exp(bias_log), RATE_MAX)
+    apart = min(mine - rate + excess, RATE_MAX)
+    other = projected(pair, mine, rate, apart)
+    worse = other + apart
     return (
-        pair.canary_bad * math.log(rate / mine)
-        + (pair.canary - pair.canary_bad) * math.log((1 - rate) / (1 - mine))
+        pair.canary_bad * math.log(mine / worse)
+        + (pair.canary - pair.canary_bad) * math.log((1 - mine) / (1 - worse))
         + pair.others_bad * math.log(rate / other)
         + (pair.others - pair.others_bad) * math.log((1 - rate) / (1 - other))
     )
 
 
-def projected(pair: Pair, rate: float, excess: float) -> float:
-    """θ_b of the projection; θ_c is `excess` above it.
+def projected(pair: Pair, mine: float, rate: float, apart: float) -> float:
+    """θ_b of the projection of the guess (mine, rate); θ_c is `apart` above it.
 
     Newton's steps, kept inside a bracket: the slope rises from one end to the other.
     """
-    low, high = 0.0, min(rate, 1 - excess)
-    other = high / 2
+    low, high = 0.0, min(rate, 1 - apart)
+    mine_weight = pair.canary * rate / (rate + apart)
+    other = rate - apart * mine_weight / (mine_weight + pair.others)
+    if not low < other < high:
+        other = high / 2
     for _ in range(STEPS_MAX):
-        mine = other + excess
-        flat, mine_flat = other * (1 - other), mine * (1 - mine)
+        worse = other + apart
+        flat, worse_flat = other * (1 - other), worse * (1 - worse)
         slope = pair.others * (other - rate) / flat
-        slope += pair.canary * (mine - rate) / mine_flat
+        slope += pair.canary * (worse - mine) / worse_flat
         low, high = (other, high) if slope < 0 else (low, other)
         bend = pair.others * (rate + other * (other - 2 * rate)) / flat**2
-        bend += pair.canary * (rate + mine * (mine - 2 * rate)) / mine_flat**2
+        bend += pair.canary * (mine + worse * (worse - 2 * mine)) / worse_flat**2
         step = other - slope / bend
         if not low < step < high:
             step = (low + high) / 2

@@ -41,6 +41,7 @@ def sights(name: str, stream: Stream) -> tuple[SignalSight, ...]:
                 ratio_ppm=_ratio_ppm(signal.run),
                 ratio_low_ppm=round(low * PPM),
                 ratio_high_ppm=round(high * PPM),
+                tolerated_ppm=round(math.exp(stream.noise[index].tolerated_log) * PPM),
             )
         )
     errors = stream.signals[0].rung

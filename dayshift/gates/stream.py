@@ -19,8 +19,8 @@ import numpy as np
 from dayshift.gates.absolute import Absolute
 from dayshift.gates.compare import Band, Comparison
 from dayshift.gates.gauges import Gauges
-from dayshift.gates.incident import burning
-from dayshift.gates.noise import Floats, Noise, noises
+from dayshift.gates import incident
+from dayshift.gates.noise import Flags, Floats, Noise, noises
 from dayshift.gates.noninferior import delta, log_evidence
 from dayshift.gates.nouns import Look
 from dayshift.gates.signals import NOTHING, Pair, error_pair, seen_at_entry, slow_pair
@@ -67,11 +67,12 @@ class Stream:
         self.share_bp = -1
         self.blind = False
         self.incident = False
+        self.slow_incident = False
         self.entry_only = False
         self.rung_ms = 0
         self.at_ms = 0
         self._level = np.array([self._level_before(one) for one in self.noise])
-        self._open = self._no_counts()
+        self._open, self._calm = self._no_counts(), self._no_counts()
         self._open_ms = 0
         self._block_ms = (learned.block_ms if learned else 0) or BLOCK_MS
         self._minute_ms = 0
@@ -80,7 +81,8 @@ class Stream:
         self._run_ms = 0
         self._warm_ms = policy.warmup_ms
         self._waiting: list[Pair] | None = None
-        self._burned = [False, False]
+        self._burned = [[False] * len(self.noise)] * 2
+        self._better = [0.0] * len(self.noise)
         self._against: Floats | None = None
 
     def look(self, look: Look, next_bp: int) -> None:
@@ -101,7 +103,7 @@ class Stream:
         self._count_minute(pairs[0], look.span_ms)
         self._requests += pairs[0].canary + pairs[0].others
         self._run_ms += look.span_ms
-        self._burn(pairs[0])
+        self._burn(pairs)
         if not self.incident:
             self.absolute.add(pairs[0])
         self._admit()
@@ -120,7 +122,7 @@ class Stream:
 
     def bands(self) -> list[tuple[float, float]]:
         """Confidence sequence of the ratio of bad answers, by signal."""
-        return self.band.read(self._open)
+        return self.band.read(self._calm)
 
     def rate(self) -> float:
         """Requests per second in all regions; 0 if not known yet."""
@@ -128,12 +130,13 @@ class Stream:
             return 0.0
         return self._requests * 1000 / self._run_ms
 
-    def usual(self) -> tuple[float, float]:
-        """The others' usual errors and requests: learned, else before this block."""
-        if self.learned and self.learned.trusted:
+    def usual(self, index: int = 0) -> tuple[float, float]:
+        """The others' usual bad answers of so many: learned, else before this minute."""
+        usual = self.noise[index].usual
+        if self.learned and self.learned.trusted and usual:
             requests = float(self.learned.requests)
-            return self.noise[0].usual * requests, requests
-        before = self.signals[0].before
+            return usual * requests, requests
+        before = self.signals[index].before
         return before.others_bad, before.others
 
     def cold_ms(self) -> int:
@@ -168,7 +171,7 @@ class Stream:
         # Caches are cold for what they have not carried before.
         self._warm_ms = self.policy.warmup_ms if share_bp > self.share_bp else 0
         self.share_bp = share_bp
-        self.incident = False
+        self.incident = self.slow_incident = False
         self.rung_ms = 0
         for one in self.signals:
             one.rung, one.promote, one.delta = NOTHING, 0.0, 0.0
@@ -182,38 +185,54 @@ class Stream:
         self._minute = self._minute.plus(pair)
         self._minute_ms += span_ms
 
-    def _burn(self, pair: Pair) -> None:
-        """Is there a shared incident in this look, or near it?"""
-        limit = self.policy.absolute_error_bp
-        burns = any(
-            burning(one, limit, self.usual(), mean_clump(self.noise[0]))
-            for one in (pair, self._minute)
+    def _burn(self, pairs: Sequence[Pair]) -> None:
+        """Is there a shared incident in this look, or beside it? By signal: the others'
+        errors excuse everything, their slowness only slowness."""
+        limit, clump = self.policy.absolute_error_bp, mean_clump(self.noise[0])
+        self.incident = any(
+            incident.failing(one, limit, self.usual(0), clump)
+            for one in (pairs[0], self._minute)
         )
-        self._burned = [*self._burned[-2:], burns]
-        self.incident = burns
+        slow = any(
+            incident.slow(pair, self.usual(index), mean_clump(self.noise[index]))
+            for index, pair in enumerate(pairs)
+            if index
+        )
+        self.slow_incident = slow
+        now = [self.incident, *[self.incident or slow] * (len(pairs) - 1)]
+        self._burned = [*self._burned[-2:], now]
 
     def _admit(self) -> None:
         """Let the look that waited count, now that the one after it is known."""
         if self._waiting is None:
             return
         waited, self._waiting = self._waiting, None
-        if not self.entry_only:
-            added = np.array([_row(pair) for pair in waited])
-            self._open = self._counted(added, any(self._burned))
+        burned = [any(near) for near in zip(*self._burned, strict=True)]
+        for signal, better, excused in zip(
+            self.signals, self._better, burned, strict=True
+        ):
+            # The incident began in the other scrape: what was held against us goes.
+            signal.promote -= min(0.0, better) if excused else 0.0
+        if self.entry_only:
+            return
+        added = np.array([_row(pair) for pair in waited])
+        if not self._open.any():
+            self._expect()
+        excused_rows = np.array(burned, dtype=np.bool_)[:, None]
+        self._calm = self._calm + np.where(excused_rows, 0.0, added)
+        self._open = self._counted(added, excused_rows)
 
-    def _counted(self, added: Floats, incident: bool) -> Floats:
+    def _counted(self, added: Floats, excused: Flags) -> Floats:
         """The open block with the look in it; of an incident only what speaks for us.
 
         Dropping a look because the others look bad in it would select in favour of
         rollback, so what lowers the evidence stays.
         """
-        if not self._open.any():
-            self._expect()
         total = self._open + added
-        if not incident:
+        if not excused.any():
             return total
         lower = self.comparison.logs(total) < self.comparison.logs(self._open)
-        kept: Floats = np.where(lower[:, None], total, self._open)
+        kept: Floats = np.where(~excused | lower[:, None], total, self._open)
         return kept
 
     def _expect(self) -> None:
@@ -227,29 +246,32 @@ class Stream:
         """End a block: its counts become final."""
         elapsed = max(self._open_ms, 1)
         self.comparison.close(self._open, elapsed, stepped)
-        self.band.close(self._open, elapsed)
-        there = self._open[:, 2]
+        self.band.close(self._calm, elapsed)
+        there = self._calm[:, 2]
         kept = np.where(there > 0, math.exp(-elapsed / LEVEL_MS), 1.0)
-        self._level = self._level * kept[:, None] + self._open[:, [3, 2]]
+        self._level = self._level * kept[:, None] + self._calm[:, [3, 2]]
         self.absolute.restake(elapsed, stepped)
-        self._open = self._no_counts()
+        self._open, self._calm = self._no_counts(), self._no_counts()
         self._open_ms = 0
         self._against = None
 
     def _promote(self, pairs: Sequence[Pair], next_bp: int) -> None:
-        """What one look says for the region; an incident may only speak against it."""
+        """What one look says for the region; nothing while the others burn."""
         rps = self.rate()
+        burned = self._burned[-1]
+        self._better = [0.0] * len(pairs)
         for index, pair in enumerate(pairs):
-            signal = self.signals[index]
+            signal, noise = self.signals[index], self.noise[index]
             if rps:
-                swing = usual_swing(self.noise[index], rps)
+                swing = usual_swing(noise, rps)
                 excess = delta(self.policy, bool(index), rps, next_bp, swing)
-                level = float(self._level[index, 0] / self._level[index, 1])
-                better = log_evidence(pair, level, excess)
-                better /= mean_clump(self.noise[index])
-                signal.promote += min(0.0, better) if self.incident else better
                 signal.delta = max(signal.delta, excess)
-            if not self.incident:
+                if not burned[index]:
+                    level = float(self._level[index, 0] / self._level[index, 1])
+                    better = log_evidence(pair, level, excess, noise.bias_log)
+                    self._better[index] = better / mean_clump(noise)
+                    signal.promote += self._better[index]
+            if not burned[index]:
                 signal.run = signal.run.plus(pair)
                 signal.rung = signal.rung.plus(pair)
 
@@ -259,7 +281,7 @@ def usual_swing(noise: Noise, rps: float) -> float:
     if not noise.usual:
         return 0.0
     expected = noise.usual * rps * BLOCK_MS / 1000
-    return 2 * noise.usual * math.sqrt(noise.clump / expected + noise.wanders[-1] ** 2)
+    return 2 * noise.usual * math.sqrt(noise.clump / expected + noise.wander**2)
 
 
 def mean_clump(noise: Noise) -> float:

@@ -43,6 +43,11 @@ class Scene(msgspec.Struct, frozen=True):
         )
 
     def incident(self) -> str:
+        if not self.stream.incident:
+            return (
+                f"the others are slow too: a shared incident; nothing in it counts "
+                f"against {self.region}"
+            )
         look, usual = self.stream.minute(), self.stream.usual()
         return (
             f"the others are failing too: {look.others_bad} of {look.others} requests "

@@ -118,7 +118,7 @@ class _Frame(msgspec.Struct, frozen=True):
         last = max([points[-1].wall_ms, *(at for at, _, _ in judged)])
         margin = max(1, (last - first.wall_ms) // MARGIN)
         scale = Scale(first.wall_ms, last + margin)
-        again = f", attempt {first.attempt + 1}" if first.attempt else ""
+        again = f", attempt {first.attempt}" if first.attempt > 1 else ""
         return cls(
             points,
             scale,

@@ -18,6 +18,7 @@ from tests.kit.play import PASSING, REF, Play, estate, replace
 LIMIT_MS = 5_000
 BLIND = Verdict(VerdictKind.BLIND, "no counts")
 HOLD = Verdict(VerdictKind.HOLD, "not enough evidence")
+NOTHING = Verdict(VerdictKind.HOLD, "nothing counted yet in fra")
 FAIL = Verdict(VerdictKind.FAIL, "12 of 40 requests failed")
 RAMP = (100, 500, 2500, 5000)
 
@@ -29,11 +30,12 @@ def share(play: Play, dial: str = "entry") -> int:
 def judged(
     play: Play, given: Callable[[str], Verdict | None], blind_ms: int = 0
 ) -> Callable[[Sight], Sight]:
-    """The gate's word on fra by service; a blind one has been so for `blind_ms`."""
+    """The gate's word on fra by service; a blind one has been so for `blind_ms`, and
+    so has one that has counted nothing yet."""
 
     def place(one: PlaceSight) -> PlaceSight:
         verdict = given(one.service)
-        is_blind = verdict is not None and verdict.kind is VerdictKind.BLIND
+        is_blind = verdict in (BLIND, NOTHING)
         return replace(one, verdict=verdict, blind_ms=blind_ms if is_blind else 0)
 
     def bend(sight: Sight) -> Sight:
@@ -157,6 +159,22 @@ def test_a_gate_without_a_word_is_blind_too() -> None:
     play.until_held()
     assert (reason(play), share(play)) == ("BLIND", 100)
     assert LIMIT_MS - 500 <= play.ms - begun <= LIMIT_MS + 3_000
+
+
+def test_a_gate_that_counted_nothing_yet_is_blind_too() -> None:
+    play = at_rung(1)
+    play.bend = judged(play, lambda service: NOTHING, LIMIT_MS + 1)
+    play.until_held()
+    assert (reason(play), share(play)) == ("BLIND", 100)
+
+
+@pytest.mark.parametrize("word", [NOTHING, BLIND, None])
+def test_a_soak_that_nobody_sees_never_ends_well(word: Verdict | None) -> None:
+    play = Play(estate(blind_limit_ms=LIMIT_MS, soak_ms=100))
+    play.until_phase(Phase.SOAKING)
+    play.bend = judged(play, lambda service: word, LIMIT_MS + 1)
+    play.until_held()
+    assert (reason(play), share(play)) == ("BLIND", 5000)
 
 
 def test_a_new_controller_is_as_patient_without_a_word_as_the_first() -> None:

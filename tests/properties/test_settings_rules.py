@@ -192,7 +192,7 @@ ESTATE_CASES = {
         "side: users", "every: 2\n        side: users", "VALUE-INVALID", "write `2 s`"
     ),
     "a class of all users": (
-        "side: users", 'users: "*"\n        side: users', "NAME-INVALID", "names nothing"
+        "side: users", 'users: "*"\n        side: users', "NAME-INVALID", "nothing"
     ),
     "a gauge that nobody reads": (
         "warmup: 0 s", "gauges: [{name: lag, most: 3}]", "GAUGE-UNKNOWN", "lag is a"

@@ -299,3 +299,20 @@ def test_a_region_that_is_missing_is_blind_and_a_gap_is_blind_for_all(
     ]  # fmt: skip
     assert given_[1].regions["fra"] is None and given_[1].regions["ber"]
     assert given_[4].regions == given_[5].regions == {"ber": None, "fra": None}
+
+
+def test_the_examples_of_the_documentation_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gate-file.md").read_text()
+    blocks = [block for block in page.split("\n\n") if block.startswith("    ")]
+    as_csv = next(one for one in blocks if one.startswith("    time,"))
+    as_json = next(one for one in blocks if one.startswith("    {"))
+    rows = read(tmp_path, as_csv.replace("    ", "")).rows
+    again = read(tmp_path, " ".join(as_json.split())).rows
+    fra = next(row for row in rows if row.region == "fra")
+    assert fra.counts == again[0].counts and fra.at_ms == again[0].at_ms
+    assert fra.share_bp == again[0].share_bp == 5_000
+    native = next(word for word in page.split("`") if word.startswith('{"schema"'))
+    line = json.dumps({"time": 1, "region": "fra", "requests": 45, "errors": 0,
+                       "native": json.loads(native)})  # fmt: skip
+    counts = read(tmp_path, line).rows[0].counts
+    assert counts and counts.buckets[BEYOND_US] == 45

@@ -35,6 +35,7 @@ def point(
         "shop",
         "shop",
         "fra",
+        attempt=1,
         share_bp=share_bp,
         kind=kind,
         signals=THIN.signals,
@@ -131,7 +132,7 @@ def test_without_a_tolerance_of_its_own_errors_have_that_of_the_policy() -> None
 
 def test_each_return_and_stream_is_drawn_for_itself() -> None:
     points = a_return()
-    again = [replace(one, attempt=1, wall_ms=one.wall_ms + 60_000) for one in points]
+    again = [replace(one, attempt=2, wall_ms=one.wall_ms + 60_000) for one in points]
     vip = [replace(one, stream="shop/vip") for one in points]
     charts = gate_charts(report_of([*points, *again, *vip]))
     assert [one.title for one in charts if one.title.startswith("Evidence")] == [

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
+from dayshift.journal.reader import JournalReader
 from dayshift.journal.sidelog import SideFiles
 from dayshift.model.evidence import Verdict, VerdictKind
+from dayshift.model.records import SideLog
 from dayshift.runtime.gate_samples import NAME, GateSamples
 from dayshift.surfaces.gate_points import GatePoint, read_points
+from tests.kit.rig import Rig
 from tests.kit.story import BAD, RUN, THIN, Tale, run_until
+from tests.simulation.test_virtual_time import go
 
 
 def taken(
@@ -99,3 +104,30 @@ def test_a_full_disk_stops_nothing(tmp_path: Path) -> None:
     tale = run_until("returning")
     samples.take(tale.state, tale.sight())
     assert samples.close() is None
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["good release", "bad release"])
+def test_a_whole_run_leaves_its_looks(tmp_path: Path, bad: bool) -> None:
+    """The orchestrator itself, in virtual time, until it is done or held."""
+
+    def prepare(rig: Rig) -> None:
+        rig.bad_release = bad
+
+    _, run = go(tmp_path, prepare)
+    side = SideFiles(tmp_path / "journal")
+    with JournalReader.open(tmp_path / "journal") as reader:
+        kept = [
+            side.get(one.body.sha256)
+            for one in reader.records()
+            if isinstance(one.body, SideLog) and one.body.name.endswith(NAME)
+        ]
+    looks = read_points((kept or [side.still_open(run.run, NAME)])[0] or b"")
+    shares = [100, 500, 2500, 5000]
+    if bad:
+        assert kept == []
+        assert (looks[-1].kind, looks[-1].share_bp) == ("fail", 100)
+        assert looks[-1].rollback_mlog10 >= looks[-1].rollback_need
+    else:
+        assert len(kept) == 1
+        assert sorted({one.share_bp for one in looks}) == shares
+        assert {one.region for one in looks} == {"fra", "ber"}

@@ -123,9 +123,13 @@ async def live(
     lasting_ms: int,
     told: Callable[[int], None] = lambda left_ms: None,
 ) -> Recording:
-    """What the meters count from now on, for so long."""
+    """What the meters count from now on, for so long.
+
+    Raises:
+        Driver: no read ever succeeded; the last failure.
+    """
     readings: dict[tuple[str, str], list[MeterReading]] = {}
-    failures = 0
+    failures: list[Driver] = []
     due = dict.fromkeys([one.stream for one in sources], clock.now().mono_ms)
     end = clock.now().mono_ms + lasting_ms
     tick = min(one.step_ms for one in sources)
@@ -139,8 +143,8 @@ async def live(
             for region in source.spec.regions:
                 try:
                     reading = await meter.read(region)
-                except Driver:
-                    failures += 1
+                except Driver as error:
+                    failures.append(error)
                 else:
                     readings.setdefault((source.stream, region), []).append(reading)
         await clock.sleep(max(1, min(tick, end - clock.now().mono_ms)))
@@ -151,7 +155,9 @@ async def live(
         for row in _rows(readings.get((source.stream, region), []), region, source)
     ]
     rows.sort(key=lambda row: (row.at_ms, row.stream, row.region))
-    notes = (f"{failures} reads failed: blind there",) if failures else ()
+    if failures and not rows:
+        raise failures[-1]
+    notes = (f"{len(failures)} reads failed: blind there",) if failures else ()
     names = ", ".join(f"meter {one.spec.name}" for one in sources)
     return Recording(names, tuple(rows), notes)
 
