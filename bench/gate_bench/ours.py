@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dayshift.gates import Judge, Look, calibrate
 from dayshift.model.calibration import Calibration
 from dayshift.model.estate import GatePolicy
-from dayshift.model.evidence import Verdict, VerdictKind
+from dayshift.model.evidence import Counts, Verdict, VerdictKind
 from gate_bench.knobs import CANARY
 from gate_bench.scenarios import World
 from gate_bench.steps import RAMP, Services, State
@@ -52,7 +52,7 @@ class Dayshift:
 def looks(at_s: float, span_ms: int, share_bp: int, found: Services) -> Iterable[Look]:
     """One moment of all services as the judge takes it."""
     for name, sight in found.items():
-        regions = dict(sight)
+        regions: dict[str, Counts | None] = {**sight}
         yield Look(round(at_s * 1000), span_ms, share_bp, regions, stream=name)
 
 

@@ -19,15 +19,17 @@ from dayshift.gates.noise import Floats
 from dayshift.gates.signals import Pair
 from dayshift.limits import FULL_BP
 
-STEPS = (0.05, 0.2, 0.5, 0.9)
-"""Alternatives: this far from the limit towards all failing."""
+ODDS_TIMES = (1.5, 3.0, 8.0, 40.0)
+"""Alternatives: the odds of failing are so many times those of the limit."""
 
 
 @lru_cache(maxsize=64)
 def limit_logs(limit_bp: int) -> tuple[Floats, Floats]:
+    """(alternatives,) log likelihood ratio of one failed, and of one good answer."""
     limit = min(max(limit_bp / FULL_BP, 1e-4), 0.99)
-    steps = np.array(STEPS)
-    return np.log((limit + steps * (1 - limit)) / limit), np.log1p(-steps)
+    odds = limit / (1 - limit) * np.array(ODDS_TIMES)
+    worse = odds / (1 + odds)
+    return np.log(worse / limit), np.log((1 - worse) / (1 - limit))
 
 
 class Absolute:
@@ -36,7 +38,7 @@ class Absolute:
     def __init__(self, limit_bp: int, clump: float) -> None:
         self._bad, self._good = limit_logs(limit_bp)
         self._clump = max(1.0, clump)
-        self._started = np.full(len(STEPS), math.log(STAKED))
+        self._started = np.full(len(ODDS_TIMES), math.log(STAKED))
         self._waiting = 1 - STAKED
         self._stakes = Stakes()
 
@@ -53,6 +55,6 @@ class Absolute:
 
     def log(self) -> float:
         """Natural log of the evidence."""
-        waiting = math.log(self._waiting * len(STEPS))
+        waiting = math.log(self._waiting * len(ODDS_TIMES))
         total = np.logaddexp(np.logaddexp.reduce(self._started), waiting)
-        return float(total) - math.log(len(STEPS))
+        return float(total) - math.log(len(ODDS_TIMES))

@@ -12,7 +12,7 @@ of an hour, so that wandering is in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from dayshift.model.evidence import BEYOND_US, Counts, add
 TAIL_MIN, TAIL_MAX = 0.0005, 0.3
 """Latency bounds worth judging have so large a part of the answers beyond them."""
 BOUNDS_MAX = 4
+SLOPE_MIN, SLOPE_MAX = 0.3, 4.0
 TRUSTED_MS = 2 * 3_600_000
 TRUSTED_REQUESTS = 10_000
 LAGS = 5
@@ -70,11 +71,13 @@ def _learned(
 ) -> Calibration:
     span_ms = sum(look.span_ms for look, _, _ in seen)
     requests = sum(here.requests + others.requests for _, here, others in seen)
+    tails = _tails(seen)
     signals = []
-    for bound in (0, *_bounds(seen)):
+    for bound in (0, *_bounds(tails)):
         blocks = _blocks(seen, bound, BLOCK_MS)
         if len(blocks):
-            signals.append(_noise(blocks, bound))
+            slope = _slope(tails, bound) if bound else 0.0
+            signals.append(_noise(blocks, bound, slope))
     why = _doubt(span_ms, requests)
     return Calibration(
         stream=stream,
@@ -103,24 +106,40 @@ def _doubt(span_ms: int, requests: int) -> str:
     return ""
 
 
-def _bounds(seen: Seen) -> tuple[int, ...]:
-    """Up to four bounds, spread over the part of the tail that shows a regression."""
+def _tails(seen: Seen) -> dict[int, float]:
+    """Part of all answers beyond each finite bound."""
     total: Counts | None = None
     for _, here, others in seen:
         both = add(here, others)
         total = both if total is None else add(total, both)
     if total is None or not total.buckets:
-        return ()
+        return {}
     timed = total.buckets[max(total.buckets)]
-    fit = [
-        bound
+    return {
+        bound: 1 - below / timed
         for bound, below in sorted(total.buckets.items())
-        if bound < BEYOND_US and timed and TAIL_MIN <= 1 - below / timed <= TAIL_MAX
-    ]
+        if bound < BEYOND_US and timed
+    }
+
+
+def _bounds(tails: Mapping[int, float]) -> tuple[int, ...]:
+    """Up to four bounds, spread over the part of the tail that shows a regression."""
+    fit = [bound for bound, tail in tails.items() if TAIL_MIN <= tail <= TAIL_MAX]
     if len(fit) <= BOUNDS_MAX:
         return tuple(fit)
     picks = np.linspace(0, len(fit) - 1, BOUNDS_MAX).round().astype(int)
     return tuple(fit[pick] for pick in picks)
+
+
+def _slope(tails: Mapping[int, float], bound_us: int) -> float:
+    """How steeply the tail falls at a bound: log part beyond against log bound."""
+    known = [bound for bound, tail in tails.items() if tail > 0]
+    place = known.index(bound_us)
+    low, high = known[max(0, place - 1)], known[min(len(known) - 1, place + 1)]
+    if low == high:
+        return 0.0
+    fall = math.log(tails[low] / tails[high]) / math.log(high / low)
+    return min(max(fall, SLOPE_MIN), SLOPE_MAX)
 
 
 def _block_ms(seen: Seen) -> int:
@@ -182,7 +201,7 @@ def _calm(blocks: Floats) -> Floats:
     return blocks if near.mean() > BURST_PART_MAX else blocks[~near]
 
 
-def _noise(blocks: Floats, bound_us: int) -> SignalNoise:
+def _noise(blocks: Floats, bound_us: int, slope: float) -> SignalNoise:
     """Habits of one signal, solved by moments."""
     calm = _calm(blocks)
     _, _, there, others_bad = calm.T
@@ -207,6 +226,7 @@ def _noise(blocks: Floats, bound_us: int) -> SignalNoise:
         ),
         bias_ppm=round(bias * PPM),
         bias_sd_ppm=round(bias_sd * PPM),
+        slope_ppm=round(slope * PPM),
     )
 
 

@@ -30,7 +30,7 @@ from scipy.special import betaln, gammaln, i1e
 
 from dayshift.gates.noise import CLUMPED_FROM, NODES, Floats, Noise, moved, stationary
 
-LEVEL_MIN = 1e-9
+LEVEL_MIN, PART_MAX = 1e-9, 0.999
 SPARE_MIN, MEAN_MIN = 1e-6, 1e-9
 CLUSTERS_FROM = 2.0
 """Spare variance from which bad answers are taken for clusters, not for a mixture."""
@@ -90,7 +90,7 @@ class Filter:
             level: (signals,) usual part of bad answers elsewhere.
             requests: about how many requests will come, in all regions.
         """
-        self._level = np.maximum(level, LEVEL_MIN)[self.signal, None, None]
+        self._level = np.clip(level, LEVEL_MIN, PART_MAX)[self.signal, None, None]
         usual = np.maximum(self._level * requests, 1e-3)
         self._kappa = usual / self._spare
 
@@ -131,9 +131,8 @@ class Filter:
         diffuse = DIFFUSE_TIMES * self._level * (here + there)
         anything = _negative_binomial(total, DIFFUSE_SHAPE, diffuse)
         mean, others_mean = self._level * here, self._level * there
-        steady = bad * (np.log(mean) + self._offsets) - mean * self._ratios
-        steady += others_bad * np.log(others_mean) - others_mean
-        steady -= gammaln(bad + 1) + gammaln(others_bad + 1)
+        steady = _binomial(bad, here, np.minimum(self._level * self._ratios, PART_MAX))
+        steady += _binomial(others_bad, there, self._level)
         if len(self._clumped):
             at = self._clumped
             theta = np.exp(mine[at])
@@ -147,6 +146,13 @@ class Filter:
         logs *= self._power * ((here >= 1) & (there >= 1))
         top = logs.max(axis=(1, 2))
         return np.exp(logs - top[:, None, None]), top
+
+
+def _binomial(bad: Floats, total: Floats, part: Floats) -> Floats:
+    good = np.maximum(total - bad, 0)
+    log: Floats = bad * np.log(part) + good * np.log1p(-part)
+    log += gammaln(total + 1) - gammaln(bad + 1) - gammaln(good + 1)
+    return log
 
 
 def _clumped(count: Floats, mean: Floats, spare: Floats) -> Floats:

@@ -34,6 +34,8 @@ WORST_FIRST = (
     VerdictKind.HOLD,
     VerdictKind.PASS,
 )
+WARM_MS, WARM_REQUESTS = 90_000, 450
+"""With warm caches a rung shows its latency for so long, or on so many requests."""
 ERRORS_WEIGHT, SLOW_WEIGHT, GUARD_WEIGHT = 0.6, 0.3, 0.1
 
 
@@ -109,7 +111,9 @@ class Judge:
         found = self._evidence[name]
         total = self._total()
         scene = Scene(stream, self.policy, self.region or "the region")
-        kind, why, needs, wait = self._decided(scene, found, total, fresh)
+        worst = self._turning(name) >= max(map(self._turning, self.streams))
+        guilty = total if worst else 0.0
+        kind, why, needs, wait = self._decided(scene, found, guilty, fresh)
         moved = share_bp is not None and share_bp != stream.share_bp
         if moved and kind is VerdictKind.PASS:
             kind, why, needs = VerdictKind.HOLD, scene.nothing_yet(), "a look here"
@@ -144,12 +148,14 @@ class Judge:
         above = [rung for rung in self.ramp_bp if rung > share_bp]
         return min(above, default=share_bp)
 
+    def _turning(self, name: str) -> float:
+        """Log of the evidence of one stream that may turn traffic back."""
+        found = self._evidence[name]
+        return found.merged if self.streams[name].trusted else found.absolute
+
     def _total(self) -> float:
-        """Log of the mean evidence that may turn traffic back, over all streams."""
-        logs = []
-        for name, stream in self.streams.items():
-            found = self._evidence[name]
-            logs.append(found.merged if stream.trusted else found.absolute)
+        """Log of its mean over all streams."""
+        logs = [self._turning(name) for name in self.streams]
         count = max(self._expected, len(logs))
         return log_sum([*logs, *[0.0] * (count - len(logs))]) - math.log(count)
 
@@ -175,14 +181,27 @@ class Judge:
         if total < need or scene.stream.incident:
             return None
         if not scene.stream.trusted:
-            enough = found.absolute + math.log(0.5 / len(self.streams)) >= total
-            return scene.above_limit(found.absolute) if enough else None
+            return scene.above_limit(total)
         if found.guard >= max(found.weighted):
             return scene.above_limit(found.merged) if found.guard > 0 else None
         culprit = found.weighted.index(max(found.weighted))
         if found.weighted[culprit] < 0 or not _matters(scene.stream, culprit):
             return None
         return scene.worse(culprit, max(total, found.merged))
+
+    def _suspicious(self, found: Evidence, suspect: int) -> bool:
+        """Is there too much against the region to give it more?
+
+        Errors come in clumps, and a clump makes a suspicion that only more traffic can
+        clear: it may be given where the odds that the next rung can afford it exceed
+        the suspicion twice over, in logs, and turning back is far.
+        """
+        doubt = found.merged - math.log(SUBSTANTIAL_ODDS)
+        if doubt < 0:
+            return False
+        turning = math.log(self.policy.rollback_odds * SUBSTANTIAL_ODDS) / 2
+        enough = math.log(self.policy.promote_odds) + 2 * doubt
+        return bool(suspect) or found.merged >= turning or found.promote < enough
 
     def _promoted(self, scene: Scene, found: Evidence) -> Decided:
         """Pass, or the reason to stay and what would move it."""
@@ -191,10 +210,7 @@ class Judge:
         hold = VerdictKind.HOLD
         if not stream.trusted and found.merged >= math.log(policy.rollback_odds):
             return hold, scene.untrusted(suspect, found.merged), "a person", None
-        doubt = max(0.0, found.merged - math.log(SUBSTANTIAL_ODDS))
-        enough = math.log(policy.promote_odds) + 2 * doubt
-        most = math.log(policy.rollback_odds) / 2 + math.log(SUBSTANTIAL_ODDS) / 2
-        if doubt and (found.promote < enough or found.merged >= most):
+        if self._suspicious(found, suspect):
             needs = f"the suspicion to fall below {SUBSTANTIAL_ODDS}:1"
             return hold, scene.suspected(suspect, found.merged), needs, None
         if not stream.signals[0].rung.others:
@@ -206,6 +222,10 @@ class Judge:
         weakest = promotes.index(min(promotes))
         if found.promote < math.log(policy.promote_odds):
             return hold, scene.thin(weakest), *scene.missing(weakest)
+        warm = _warm_left_ms(stream)
+        if warm > 0:
+            waits = f"{WARM_MS // 1000} s with warm caches, or {WARM_REQUESTS} requests"
+            return hold, scene.warming(), waits, warm
         left = policy.dwell_ms_min - stream.rung_ms
         if left > 0:
             waits = f"{math.ceil(left / 1000)} s more on this rung"
@@ -252,6 +272,14 @@ class Evidence(msgspec.Struct, frozen=True):
             return "errors against the absolute limit"
         bound = stream.noise[self.weighted.index(max(self.weighted))].bound_us
         return f"slower than {bound / 1000:g} ms" if bound else "errors"
+
+
+def _warm_left_ms(stream: Stream) -> int:
+    """How long slow answers must still be counted before the next rung."""
+    slow = stream.signals[1:]
+    if not slow or max(one.rung.canary for one in slow) >= WARM_REQUESTS:
+        return 0
+    return WARM_MS - (stream.rung_ms - stream.warm_after_ms(1))
 
 
 def _matters(stream: Stream, signal: int) -> bool:

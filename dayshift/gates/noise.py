@@ -30,7 +30,7 @@ BIAS_SDS = 0.5
 STEADY_TIMES = 1.6
 """A level that varies so much more than the split is not steady."""
 ERROR_RATIOS = (1.6, 2.6, 4.5, 9.0, 30.0, 150.0)
-SLOW_RATIOS = (1.3, 1.8, 3.0, 6.0, 12.0, 48.0)
+SLOW_RATIOS = (1.2, 1.5, 2.2, 4.0, 12.0, 48.0)
 TAIL_SLOPE = 3
 """Answers 10 % slower put about 1.1³ as many above a bound in a usual tail."""
 PPM = 1e6
@@ -82,7 +82,8 @@ def noises(policy: GatePolicy, learned: Calibration | None) -> tuple[Noise, ...]
 
 def _noise(policy: GatePolicy, bound_us: int, known: SignalNoise | None) -> Noise:
     """What was learned, else what the policy says."""
-    slope = TAIL_SLOPE if bound_us else 1
+    learned_slope = known.slope_ppm / PPM if known else 0.0
+    slope = (learned_slope or TAIL_SLOPE) if bound_us else 1.0
     tolerated = slope * math.log(policy.tolerated_ratio_ppm / PPM)
     ratios = SLOW_RATIOS if bound_us else ERROR_RATIOS
     logs = tuple(math.log(ratio) for ratio in ratios)

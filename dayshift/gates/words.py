@@ -125,6 +125,12 @@ class Scene(msgspec.Struct, frozen=True):
         left = self.policy.dwell_ms_min - self.stream.rung_ms
         return needs, max(0, round(more), left)
 
+    def warming(self) -> str:
+        return (
+            f"slow answers are counted in {self.region} for a short time only: caches "
+            f"were cold before"
+        )
+
     def dwelling(self, log: float) -> str:
         return (
             f"healthy so far (odds {odds(log)}, needed {self.policy.promote_odds}:1); "

@@ -20,6 +20,8 @@ class SignalNoise(msgspec.Struct, frozen=True):
     `variation_high_ppm` its plausible upper end; `own_…` the same of this region's
     rate against the others' last half hour. `bias_ppm` is the lasting log ratio of
     this region to the others, shrunk, and `bias_sd_ppm` how unsure that is.
+    `slope_ppm` is by how many times 1 % more answers exceed the bound if all are 1 %
+    slower, in millionths; 0: not known.
     """
 
     bound_us: int
@@ -32,6 +34,7 @@ class SignalNoise(msgspec.Struct, frozen=True):
     own_variation_high_ppm: int = 0
     bias_ppm: int = 0
     bias_sd_ppm: int = 0
+    slope_ppm: int = 0
 
 
 class Calibration(msgspec.Struct, frozen=True):
