@@ -33,12 +33,13 @@ LAGS = 5
 BLOCKS_MS = (1_000, 2_000, 5_000, 10_000, 15_000, 30_000)
 CLUMPED_FROM, WHOLE = 1.0, 0.75
 WANDER_PRIOR, WANDER_PRIOR_SD = 0.02, 0.05
-WANDER_HIGH_SD = 0.5
+WANDER_HIGH_SD = 0.25
 BIAS_PRIOR_SD = 0.2
 QUARTER = 15
 """Blocks whose sum is nearly independent of the next sum."""
-BURST_TIMES, BURST_MIN = 4.0, 20.0
-BURST_PART_MAX = 0.25
+BURST_TIMES, SLOW_BURST_TIMES = 4.0, 1.3
+BURST_MIN, BURST_SIGMAS = 15.0, 6.0
+BURST_PART_MAX = 0.5
 
 Seen = Sequence[tuple[Look, Counts, Counts]]
 """Looks with the counts here and elsewhere."""
@@ -156,7 +157,7 @@ def _block_ms(seen: Seen) -> int:
 
 def _spare(blocks: Floats) -> float:
     """Variance of the split beyond that of independent errors, over the latter."""
-    calm = _calm(blocks)
+    calm = _calm(blocks, BURST_TIMES)
     if not len(calm):
         return 0.0
     residual, spread = _residuals(calm)
@@ -190,11 +191,12 @@ def _blocks(seen: Seen, bound_us: int, block_ms: int) -> Floats:
     return table[(table[:, 0] > 0) & (table[:, 2] > 0)]
 
 
-def _calm(blocks: Floats) -> Floats:
+def _calm(blocks: Floats, times: float) -> Floats:
     """Without shared bursts: the gate freezes in them, so they teach it nothing."""
     bad = blocks[:, 1] + blocks[:, 3]
     usual = max(float(np.median(bad)), float(bad.mean()) / 2)
-    burst = bad > np.maximum(BURST_TIMES * usual, BURST_MIN)
+    chance = BURST_SIGMAS * math.sqrt(usual)
+    burst = (bad > times * usual) & (bad - usual > np.maximum(chance, BURST_MIN))
     near = burst.copy()
     near[1:] |= burst[:-1]
     near[:-1] |= burst[1:]
@@ -203,7 +205,7 @@ def _calm(blocks: Floats) -> Floats:
 
 def _noise(blocks: Floats, bound_us: int, slope: float) -> SignalNoise:
     """Habits of one signal, solved by moments."""
-    calm = _calm(blocks)
+    calm = _calm(blocks, SLOW_BURST_TIMES if bound_us else BURST_TIMES)
     _, _, there, others_bad = calm.T
     ratio = _ratio(calm)
     residual, spread = _residuals(calm)

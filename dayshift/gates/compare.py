@@ -57,6 +57,7 @@ class Comparison:
         count = ratios.shape[1]
         self._filter = Filter(noise, logs, [1.0, *[STAKED / count] * count])
         self._weights = np.array([b.log_weight for one in noise for b in one.beliefs])
+        self._priors = np.array([b.log_prior for one in noise for b in one.beliefs])
         self._waiting = 1 - STAKED
         self._stakes = Stakes()
 
@@ -70,7 +71,7 @@ class Comparison:
         null, worse = np.maximum(seen[:, 0], TINY), seen[:, 1:].sum(axis=1)
         supposed = np.log(worse + self._waiting * null) + scale + self._weights
         first, signal = self._filter.first, self._filter.signal
-        best_null = np.maximum.reduceat(np.log(null) + scale, first)
+        best_null = np.maximum.reduceat(np.log(null) + scale + self._priors, first)
         top = np.maximum.reduceat(supposed, first)
         shares = np.add.reduceat(np.exp(supposed - top[signal]), first)
         against: Floats = top + np.log(shares) - best_null

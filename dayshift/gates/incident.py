@@ -8,7 +8,7 @@ from dayshift.gates.signals import Pair
 from dayshift.limits import FULL_BP
 
 ERRORS_MIN = 10
-ERRORS_TIMES, SLOW_TIMES = 3.0, 1.5
+ERRORS_TIMES, SLOW_TIMES = 3.0, 1.15
 SIGMAS = 5.0
 USUAL_REQUESTS = 1_000
 """Fewer requests than this say nothing about what is usual."""

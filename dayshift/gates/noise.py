@@ -26,7 +26,9 @@ CLUMP_SAFETY = 1.25
 CLUMPED_FROM = 1.5
 """Below this, errors are taken as independent, at the price of a power 1/φ."""
 STEADINESS = 0.98
-BIAS_SDS = 0.5
+BIAS_SDS = 0.2
+NEW_CLUMP, CHANGED = 4.0, 0.01
+"""Clumps that errors may have begun to come in, and the chance that they did."""
 STEADY_TIMES = 1.6
 """A level that varies so much more than the split is not steady."""
 ERROR_RATIOS = (1.6, 2.6, 4.5, 9.0, 30.0, 150.0)
@@ -40,11 +42,13 @@ PPB = 1e9
 class Belief(msgspec.Struct, frozen=True):
     """One belief about the noise of one signal: `clump`, the variance of a block's count
     over the independent one; `wander`, the standard deviation of the wandering log
-    ratio; `log_weight`, what it is worth as an explanation of a regression."""
+    ratio; `log_weight`, what it is worth as an explanation of a regression; `log_prior`, by how
+    much its explanation of health is discounted, because history contradicts it."""
 
     clump: float
     wander: float
     log_weight: float
+    log_prior: float = 0.0
 
 
 class Noise(msgspec.Struct, frozen=True):
@@ -100,11 +104,12 @@ def _noise(policy: GatePolicy, bound_us: int, known: SignalNoise | None) -> Nois
         middle, high = known.own_variation_ppm, known.own_variation_high_ppm
     bias = max(0.0, known.bias_ppm / PPM)
     unsure = max(0.0, (known.bias_ppm + BIAS_SDS * known.bias_sd_ppm) / PPM)
+    beliefs = _beliefs(clump, middle / PPM, high / PPM)
     return Noise(
         bound_us,
         tolerated + unsure,
         logs,
-        _beliefs(clump, middle / PPM, high / PPM),
+        beliefs if bound_us else _doubted(beliefs),
         bias_log=bias,
         usual=known.usual_ppb / PPB,
         steadiness=STEADINESS if steady else 0.0,
@@ -122,6 +127,15 @@ def _beliefs(clump: float, middle: float, high: float) -> tuple[Belief, ...]:
         Belief(math.sqrt(clump), usual, few),
         Belief(clump, most, math.log(0.7)),
     )
+
+
+def _doubted(calm: tuple[Belief, ...]) -> tuple[Belief, ...]:
+    """The same, and that errors now come in clumps although they never did."""
+    if len(calm) > 1:
+        return calm
+    wander = calm[0].wander
+    changed = Belief(NEW_CLUMP, wander, math.log(0.05), math.log(CHANGED))
+    return (changed, Belief(calm[0].clump, wander, math.log(0.95)))
 
 
 def stationary() -> Floats:

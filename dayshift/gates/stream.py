@@ -30,6 +30,8 @@ from dayshift.model.estate import GatePolicy
 BLOCK_MS = 60_000
 RATE_REQUESTS = 30
 """Fewer requests than this say nothing about requests per second."""
+COLD_ERRORS, COLD_FALLS = 0.25, 4.0
+SWINGS = 3.0
 LEVEL_BLOCKS = 30
 LEVEL_MS = LEVEL_BLOCKS * BLOCK_MS
 LEVEL_KEPT = math.exp(-1 / LEVEL_BLOCKS)
@@ -83,6 +85,7 @@ class Stream:
         self._waiting: list[Pair] | None = None
         self._burned = [[False] * len(self.noise)] * 2
         self._better = [0.0] * len(self.noise)
+        self._cold = 1.0
         self._against: Floats | None = None
 
     def look(self, look: Look, next_bp: int) -> None:
@@ -108,6 +111,7 @@ class Stream:
             self.absolute.add(pairs[0])
         self._admit()
         self._waiting = pairs
+        self._cold = cold_factor(self._warm_ms, self.rung_ms - look.span_ms / 2)
         self._promote(pairs, max(next_bp, look.share_bp))
         self._open_ms += look.span_ms
         self._against = None
@@ -215,7 +219,8 @@ class Stream:
             signal.promote -= min(0.0, better) if excused else 0.0
         if self.entry_only:
             return
-        added = np.array([_row(pair) for pair in waited])
+        added = np.array([_row(pair) for pair in waited], dtype=np.float64)
+        added[0, 0] *= self._cold
         if not self._open.any():
             self._expect()
         excused_rows = np.array(burned, dtype=np.bool_)[:, None]
@@ -276,12 +281,19 @@ class Stream:
                 signal.rung = signal.rung.plus(pair)
 
 
+def cold_factor(warm_ms: int, since_ms: float) -> float:
+    """How many times the usual errors are nobody's fault while caches are cold."""
+    if not warm_ms or since_ms >= warm_ms:
+        return 1.0
+    return 1 + COLD_ERRORS * math.exp(-since_ms * COLD_FALLS / warm_ms)
+
+
 def usual_swing(noise: Noise, rps: float) -> float:
-    """Two standard deviations of a minute's rate of bad answers in all traffic."""
+    """Some standard deviations of a minute's rate of bad answers in all traffic."""
     if not noise.usual:
         return 0.0
     expected = noise.usual * rps * BLOCK_MS / 1000
-    return 2 * noise.usual * math.sqrt(noise.clump / expected + noise.wander**2)
+    return SWINGS * noise.usual * math.sqrt(noise.clump / expected + noise.wander**2)
 
 
 def mean_clump(noise: Noise) -> float:

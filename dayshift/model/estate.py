@@ -163,7 +163,7 @@ class GatePolicy(msgspec.Struct, frozen=True):
     variation_ppm: int = 0
     trusted: bool = False
     slow_us: tuple[int, ...] = ()
-    warmup_ms: int = 120_000
+    warmup_ms: int = 105_000
     gauges: tuple[GaugeRule, ...] = ()
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import lru_cache
+from itertools import pairwise, product
 
+import numpy as np
 from scipy import stats
 
 from dayshift.gates.filter import (
     CLUSTERS_FROM,
     DIFFUSE_SHAPE,
     DIFFUSE_TIMES,
+    PART_MAX,
 )
 from dayshift.gates.compare import MINUTE_STAKE, MINUTES_EASY, STAKED, STEP_STAKE
 from dayshift.gates.noise import CLUMPED_FROM, NODES, WANDER_MS, Noise
@@ -43,23 +46,18 @@ def compound(count: int, mean: float, size: float, terms: int = 400) -> float:
     clusters = mean / size
     if not count:
         return math.exp(-clusters)
-    return sum(
-        float(stats.poisson.pmf(k, clusters) * stats.gamma.pdf(count, k, scale=size))
-        for k in range(1, terms)
-    )
+    k = np.arange(1, terms)
+    densities = stats.poisson.pmf(k, clusters) * stats.gamma.pdf(count, k, scale=size)
+    return float(densities.sum())
 
 
 def geometric_clusters(count: int, mean: float, size: float) -> float:
     """Pólya and Aeppli: a Poisson number of clusters of geometric size."""
     if not count:
         return math.exp(-mean / size)
-    return sum(
-        float(
-            stats.poisson.pmf(k, mean / size)
-            * stats.nbinom.pmf(count - k, k, 1 / size)
-        )
-        for k in range(1, count + 1)
-    )
+    k = np.arange(1, count + 1)
+    sizes = stats.nbinom.pmf(count - k, k, 1 / size)
+    return float((stats.poisson.pmf(k, mean / size) * sizes).sum())
 
 
 def split_chance(block: Block, ratio: float, clump: float) -> float:
@@ -70,28 +68,31 @@ def split_chance(block: Block, ratio: float, clump: float) -> float:
     if clump < CLUMPED_FROM:
         return float(stats.binom.pmf(bad, total, theta))
     weight = block.level * block.requests / (clump - 1)
-    law = stats.betabinom(total, theta * weight, (1 - theta) * weight)
-    return float(law.pmf(bad))
+    mine, theirs = theta * weight, (1 - theta) * weight
+    return float(stats.betabinom.pmf(bad, total, mine, theirs))
 
 
-def one_side(count: int, mean: float, clump: float) -> float:
+def one_side(count: int, exposed: int, rate: float, clump: float) -> float:
     if clump < CLUMPED_FROM:
-        return float(stats.poisson.pmf(count, mean))
+        return float(stats.binom.pmf(count, exposed, min(rate, PART_MAX)))
+    mean = exposed * rate
     if clump - 1 < CLUSTERS_FROM:
         return negative_binomial(count, mean, clump - 1)
     return compound(count, mean, (clump + 1) / 2)
 
 
+@lru_cache(maxsize=100_000)
 def emission(block: Block, ratio: float, clump: float, steadiness: float) -> float:
     """Likelihood of one block for one ratio of bad answers."""
     here, bad, there, others_bad = block.counts
     if not here or not there:
         return 1.0
     mean = DIFFUSE_TIMES * block.level * (here + there)
-    law = stats.nbinom(DIFFUSE_SHAPE, DIFFUSE_SHAPE / (DIFFUSE_SHAPE + mean))
-    strange = split_chance(block, ratio, clump) * float(law.pmf(bad + others_bad))
-    steady = one_side(bad, block.level * here * ratio, clump)
-    steady *= one_side(others_bad, block.level * there, clump)
+    part = DIFFUSE_SHAPE / (DIFFUSE_SHAPE + mean)
+    strange = split_chance(block, ratio, clump)
+    strange *= float(stats.nbinom.pmf(bad + others_bad, DIFFUSE_SHAPE, part))
+    steady = one_side(bad, here, block.level * ratio, clump)
+    steady *= one_side(others_bad, there, block.level, clump)
     likely = (1 - steadiness) * strange + steadiness * steady
     return float(likely ** (1 / clump if clump < CLUMPED_FROM else 1))
 
@@ -111,20 +112,27 @@ def moved(elapsed_ms: float) -> list[list[float]]:
     return rows
 
 
+@lru_cache
+def path_chances(elapsed_ms: tuple[int, ...]) -> np.ndarray:
+    """The chance of every latent path: one axis for each block."""
+    first, steps = stationary(), [moved(one) for one in elapsed_ms[:-1]]
+    chances = np.empty((len(NODES),) * len(elapsed_ms))
+    for path in product(range(len(NODES)), repeat=len(elapsed_ms)):
+        chance = first[path[0]]
+        for step, (left, right) in zip(steps, pairwise(path), strict=True):
+            chance *= step[left][right]
+        chances[path] = chance
+    return chances
+
+
 def path_likelihood(
     tables: Sequence[Sequence[float]], blocks: Sequence[Block]
 ) -> float:
     """Sum over every latent path; `tables` is the likelihood by block and node."""
-    first, steps = stationary(), [moved(one.elapsed_ms) for one in blocks]
-    total = 0.0
-    for path in product(range(len(NODES)), repeat=len(blocks)):
-        chance = first[path[0]]
-        for index, node in enumerate(path):
-            if index:
-                chance *= steps[index - 1][path[index - 1]][node]
-            chance *= tables[index][node]
-        total += chance
-    return total
+    found = path_chances(tuple(one.elapsed_ms for one in blocks))
+    for table in reversed(tables):
+        found = (found * np.array(table)).sum(axis=-1)
+    return float(found)
 
 
 def staked(blocks: Sequence[Block]) -> tuple[list[float], float]:
@@ -158,7 +166,7 @@ def evidence(noise: Noise, blocks: Sequence[Block]) -> float:
 
         calm = [table(block, noise.tolerated_log) for block in blocks]
         null = path_likelihood(calm, blocks)
-        nulls.append(null)
+        nulls.append(math.exp(belief.log_prior) * null)
         found = waits * null
         for log in noise.ratio_logs:
             bad = [table(block, noise.tolerated_log + log) for block in blocks]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from dayshift.gates.absolute import Absolute
+from dayshift.gates.absolute import ODDS_TIMES, Absolute
 from dayshift.gates.compare import BAND_ODDS, BANDED, Band, Comparison
 from dayshift.gates.filter import Filter, _clumped, _compound, _negative_binomial
 from dayshift.gates.gauges import POINTS_MIN, RISING_MIN, Gauges
@@ -152,27 +152,49 @@ def test_clusters_of_exponential_size_are_close_to_geometric_ones(mean, size):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_projection_is_the_scalar_minimum(seed):
+    """Bisected by its distance, in the log, as the rate may be next to nothing."""
     rng = np.random.default_rng(seed)
     mine, theirs = (int(10 ** rng.uniform(0, 6)) for _ in range(2))
-    rate, excess = 10 ** rng.uniform(-7, -0.02), 10 ** rng.uniform(-4, math.log10(0.5))
+    rate, apart = 10 ** rng.uniform(-7, -0.02), 10 ** rng.uniform(-4, math.log10(0.5))
+    guess = min(rate * math.exp(rng.choice([0.0, 0.3])), 0.999)
+    apart = min(apart + guess - rate, 0.999)
 
     def kl(q: float, p: float) -> float:
         return q * math.log(q / p) + (1 - q) * math.log((1 - q) / (1 - p))
 
     def distance(log_other: float) -> float:
         other = math.exp(log_other)
-        return mine * kl(rate, other + excess) + theirs * kl(rate, other)
+        return mine * kl(guess, other + apart) + theirs * kl(rate, other)
 
-    top = min(rate, 1 - excess)
+    top = min(rate, 1 - apart)
     within = (math.log(top) - 40, math.log(top * (1 - 1e-12)))
     best = optimize.minimize_scalar(
         distance, bounds=within, method="bounded", options={"xatol": 1e-10}
     )
-    other = projected(Pair(mine, 0, theirs, 0), rate, excess)
-    assert 0 < other < top
+    other = projected(Pair(mine, 0, theirs, 0), guess, rate, apart)
+    assert 0 < other <= top
     assert distance(math.log(other)) <= best.fun * (1 + 1e-9) + 1e-9
-    assert log_evidence(Pair(0, 0, 5, 0), rate, excess) == 0
-    assert log_evidence(Pair(5, 0, 0, 0), rate, excess) == 0
+    assert log_evidence(Pair(0, 0, 5, 0), rate, apart) == 0
+    assert log_evidence(Pair(5, 0, 0, 0), rate, apart) == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_promotion_evidence_is_the_ratio_of_two_likelihoods(seed):
+    rng = np.random.default_rng(seed)
+    pair = Pair(900, int(rng.integers(0, 9)), 9_000, int(rng.integers(0, 30)))
+    rate, excess, bias = 0.002, 0.004, 0.2
+    mine = rate * math.exp(bias)
+    other = projected(pair, mine, rate, mine - rate + excess)
+    worse = other + mine - rate + excess
+    ratio = math.prod(
+        stats.binom.pmf(bad, n, chosen) / stats.binom.pmf(bad, n, nearest)
+        for bad, n, chosen, nearest in (
+            (pair.canary_bad, pair.canary, mine, worse),
+            (pair.others_bad, pair.others, rate, other),
+        )
+    )
+    found = log_evidence(pair, rate, excess, bias)
+    assert found == pytest.approx(math.log(ratio), abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -256,7 +278,8 @@ def test_the_absolute_guard_is_the_mean_of_likelihood_ratios():
     guard, limit = Absolute(policy.absolute_error_bp, clump), 0.1
     guard.add(Pair(40, 9))
     guard.add(Pair(10, 0))
-    worse = [limit + step * (1 - limit) for step in (0.05, 0.2, 0.5, 0.9)]
+    odds = [limit / (1 - limit) * times for times in ODDS_TIMES]
+    worse = [one / (1 + one) for one in odds]
     each = [
         ((p / limit) ** 9 * ((1 - p) / (1 - limit)) ** 41) ** (1 / clump) for p in worse
     ]
