@@ -137,7 +137,7 @@ policy:
     tolerated_ratio: 1.1
     slow: [250 ms, 1 s]         # EDIT: answers slower than these are judged; without
                                 # it, the bounds that `gate calibrate` chose
-    warmup: 2 min               # after each rung, cold caches may be slow for so long
+    warmup: 105 s               # after each rung, cold caches may be slow for so long
     # gauges:                   # levels that hold the ramp, as meters name them
     #   - {{name: queue, most: 100, trend: 30 min}}
     # Until it is trusted, the gate holds and calls you instead of rolling back.

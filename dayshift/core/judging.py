@@ -13,7 +13,7 @@ from dayshift.core.deciding import deciding, look_ms
 from dayshift.core.state import JournalState, PassState
 from dayshift.core.transitions import GATED
 from dayshift.model.estate import Estate, MeterSpec, Service
-from dayshift.model.evidence import MeterReading, Verdict, VerdictKind, since
+from dayshift.model.evidence import MeterReading, Verdict, VerdictKind, gauges_of, since
 from dayshift.model.units import Instant, elapsed_ms
 
 Latest = Mapping[tuple[str, str, str], MeterReading]
@@ -109,7 +109,7 @@ class Judging:
                 regions=regions,
                 stream=stream,
                 next_bp=following,
-                gauges=_gauges(service, here.region, latest),
+                gauges=gauges_of(latest, here.region),
             )
         )
         seen.last = now_read
@@ -156,16 +156,6 @@ def _span_ms(before: MeterReading, after: MeterReading) -> int:
     if before.tick and after.tick > before.tick:
         return after.tick - before.tick
     return elapsed_ms(before.at, after.at)
-
-
-def _gauges(service: Service, region: str, latest: Latest) -> dict[str, int]:
-    """Levels of the region, from all of the service's meters."""
-    levels: dict[str, int] = {}
-    for spec in service.meters:
-        reading = latest.get((service.name, spec.name, region))
-        if reading is not None:
-            levels |= reading.gauges
-    return levels
 
 
 def gated(state: JournalState) -> PassState | None:

@@ -1,11 +1,10 @@
 """The absolute guard: more errors than anybody accepts, without asking the others.
 
 Log likelihood ratios against "at most `absolute_errors` fail", averaged over some worse
-rates. Clumped errors are divided by φ: a likelihood ratio to the power 1/φ has a mean of
-at most 1 (Jensen), and for clumps of φ it is exact. No calibration is asked for more
-than φ, and no region for comparison, so it works on the first look and when all else
-is silent.
-"""
+rates. Clumped errors are divided by φ: a likelihood ratio to the power 1/φ has a mean
+of at most 1 (Jensen), and for clumps of φ it is exact. No calibration is asked for more
+than φ, and no region for comparison, so it works on the first look and when all else is
+silent."""
 
 from __future__ import annotations
 

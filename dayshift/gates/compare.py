@@ -2,17 +2,16 @@
 
 For each signal: the likelihood of what was counted if the ratio of bad answers is r0·g,
 averaged over g, over the moment at which it became so and over several beliefs about
-noise, divided by the greatest likelihood that any belief gives it if the ratio is r0, the
-one that is tolerated. If one of the beliefs is true, this is at most a non-negative
+noise, divided by the greatest likelihood that any belief gives it if the ratio is r0,
+the one that is tolerated. If one of the beliefs is true, this is at most a non-negative
 supermartingale under the null (Wasserman, Ramdas & Balakrishnan, PNAS 117, 2020), so by
 Ville's inequality (1939) it ever exceeds 1/α with probability at most α, however often
-one looks. A belief that the data contradict does no harm and no good. Means over signals
-and streams keep all this under any dependence (Vovk & Wang, arXiv 1912.06116).
+one looks. A belief that the data contradict does no harm and no good. Means over
+signals and streams keep all this under any dependence (Vovk & Wang, arXiv 1912.06116).
 
-Late changes: half of the stake is on the first moment. At every block's end and at every
-step of the share, a part of what still waits is staked anew; the part falls as 1/t, so
-that something is left however long the run lasts. Mass is only moved.
-"""
+Late changes: half of the stake is on the first moment. At every block's end and at
+every step of the share, a part of what still waits is staked anew; the part falls as
+1/t, so that something is left however long the run lasts. Mass is only moved."""
 
 from __future__ import annotations
 
@@ -88,7 +87,8 @@ class Comparison:
 
 
 class Band:
-    """The ratio of bad answers with its confidence sequence, noise as believed worst."""
+    """The ratio of bad answers with its confidence sequence, noise as believed
+    worst."""
 
     def __init__(self, noise: Sequence[Noise]) -> None:
         ratios = np.array([1.0, *(one for one in BANDED if one != 1)])

@@ -117,7 +117,8 @@ class Filter:
             self.reach = self.reach * likely
         carried = self.reach @ moved(elapsed_ms)
         first = np.maximum(carried[:, 0, :].sum(axis=1), TINY)
-        self.reach = np.minimum(carried / first[:, None, None], HUGE)
+        self.reach = np.minimum(carried, HUGE * first[:, None, None])
+        self.reach = self.reach / first[:, None, None]
         self._scale = self._scale + scale + np.log(first)
 
     def _emission(self, counts: Floats) -> tuple[Floats, Floats]:

@@ -52,18 +52,14 @@ class Gauges:
             points = self._points.get(rule.name)
             if not points:
                 return f"gauge {rule.name!r} is not seen"
-            level = points[-1][1]
+            level, most = points[-1][1], rule.most_milli / 1000
             if level > rule.most_milli:
+                return f"{rule.name} is {level / 1000:g}, above {most:g}"
+            reached = self._reached_ms(rule, points) if rule.trend_ms else None
+            if reached is not None:
                 return (
-                    f"{rule.name} is {level / 1000:g}, above {rule.most_milli / 1000:g}"
-                )
-            if (
-                rule.trend_ms
-                and (reached := self._reached_ms(rule, points)) is not None
-            ):
-                return (
-                    f"{rule.name} is {level / 1000:g} and rises steadily: "
-                    f"{rule.most_milli / 1000:g} in about {max(1, reached // 60_000)} min"
+                    f"{rule.name} is {level / 1000:g} and rises steadily: {most:g} in "
+                    f"about {max(1, reached // 60_000)} min"
                 )
         return None
 

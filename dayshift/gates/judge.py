@@ -34,8 +34,9 @@ WORST_FIRST = (
     VerdictKind.HOLD,
     VerdictKind.PASS,
 )
-WARM_MS, WARM_REQUESTS = 90_000, 450
-"""With warm caches a rung shows its latency for so long, or on so many requests."""
+WARM_PART, WARM_REQUESTS = 6 / 7, 450
+"""With warm caches a rung shows its latency on so many requests, or for such a part of
+the time that they were cold."""
 ERRORS_WEIGHT, SLOW_WEIGHT, GUARD_WEIGHT = 0.6, 0.3, 0.1
 
 
@@ -224,7 +225,9 @@ class Judge:
             return hold, scene.thin(weakest), *scene.missing(weakest)
         warm = _warm_left_ms(stream)
         if warm > 0:
-            waits = f"{WARM_MS // 1000} s with warm caches, or {WARM_REQUESTS} requests"
+            waits = (
+                f"{warm // 1000} s more with warm caches, or {WARM_REQUESTS} requests"
+            )
             return hold, scene.warming(), waits, warm
         left = policy.dwell_ms_min - stream.rung_ms
         if left > 0:
@@ -279,7 +282,8 @@ def _warm_left_ms(stream: Stream) -> int:
     slow = stream.signals[1:]
     if not slow or max(one.rung.canary for one in slow) >= WARM_REQUESTS:
         return 0
-    return WARM_MS - (stream.rung_ms - stream.warm_after_ms(1))
+    enough = round(stream.policy.warmup_ms * WARM_PART)
+    return enough - (stream.rung_ms - stream.warm_after_ms(1))
 
 
 def _matters(stream: Stream, signal: int) -> bool:

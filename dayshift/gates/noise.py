@@ -8,6 +8,7 @@ would weigh as much as a whole cluster).
 from __future__ import annotations
 
 import math
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,11 @@ PPB = 1e9
 
 
 class Belief(msgspec.Struct, frozen=True):
-    """One belief about the noise of one signal: `clump`, the variance of a block's count
-    over the independent one; `wander`, the standard deviation of the wandering log
-    ratio; `log_weight`, what it is worth as an explanation of a regression; `log_prior`, by how
-    much its explanation of health is discounted, because history contradicts it."""
+    """One belief about a signal's noise: `clump`, the variance of a block's count over
+    the independent one; `wander`, the standard deviation of the wandering log
+    ratio; `log_weight`, what it is worth as an explanation of a regression;
+    `log_prior`, by how much its explanation of health is discounted, because history
+    contradicts it."""
 
     clump: float
     wander: float
@@ -117,7 +119,7 @@ def _noise(policy: GatePolicy, bound_us: int, known: SignalNoise | None) -> Nois
 
 
 def _beliefs(clump: float, middle: float, high: float) -> tuple[Belief, ...]:
-    """As noisy as learned; and where that means clumps, that they are smaller, or gone."""
+    """As noisy as learned; where that means clumps, also smaller ones, and none."""
     usual, most = math.sqrt(middle), math.sqrt(high)
     if clump < CLUMPED_FROM:
         return (Belief(clump, most, 0.0),)
@@ -146,7 +148,7 @@ def stationary() -> Floats:
 
 
 def moved(elapsed_ms: float) -> Floats:
-    """Where the ratio is later: row i, from node i, weights of all nodes; rows sum to 1.
+    """Where the ratio is later: row i, from node i, weights of all; rows sum to 1.
 
     A first-order autoregression (Ornstein and Uhlenbeck 1930) put on the nodes.
     """

@@ -2,8 +2,9 @@
 
 Question: could the region have δ or more bad answers per request above the others? δ is
 what the next rung can afford: max(B + s, H/(R·T)) / w_next, where B is the part of all
-traffic that may be harmed, s its usual swing from minute to minute, H requests within T, R all requests per second, w_next the
-region's share at the next rung. One rule for 5 and for 5000 requests per second.
+traffic that may be harmed, s its usual swing from minute to minute, H requests within
+T, R all requests per second, w_next the region's share at the next rung. One rule for 5
+and for 5000 requests per second.
 
 Why this may be looked at as often as one likes. The null p_c ≥ p_b + δ is convex. For a
 guess q made before the look, let (θ_c, θ_b) be its projection on the null: the minimum

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dayshift.gates import incident
 from dayshift.gates.absolute import Absolute
 from dayshift.gates.compare import Band, Comparison
 from dayshift.gates.gauges import Gauges
-from dayshift.gates import incident
 from dayshift.gates.noise import Flags, Floats, Noise, noises
 from dayshift.gates.noninferior import delta, log_evidence
 from dayshift.gates.nouns import Look
@@ -135,7 +135,7 @@ class Stream:
         return self._requests * 1000 / self._run_ms
 
     def usual(self, index: int = 0) -> tuple[float, float]:
-        """The others' usual bad answers of so many: learned, else before this minute."""
+        """The others' usual bad answers of so many: learned, else before the minute."""
         usual = self.noise[index].usual
         if self.learned and self.learned.trusted and usual:
             requests = float(self.learned.requests)

@@ -58,8 +58,8 @@ class Scene(msgspec.Struct, frozen=True):
 
     def alone(self) -> str:
         return (
-            f"no requests elsewhere at {percent(self.stream.share_bp)}: nothing to compare "
-            f"{self.region} with"
+            f"no requests elsewhere at {percent(self.stream.share_bp)}: nothing to "
+            f"compare {self.region} with"
         )
 
     def above_limit(self, log: float) -> str:

@@ -15,14 +15,13 @@ class SignalNoise(msgspec.Struct, frozen=True):
     `dispersion_ppm` is the variance of a minute's count over that of independent events
     (10⁶: independent; geometric clusters of mean 8: 15·10⁶), judged by how bad answers
     split between the regions; `own_dispersion_ppm` the same of one region's counts
-    against its own last half hour, with all that regions share in it. `variation_ppm` is the
-    variance of the slow wandering of the log ratio between the regions, and
-    `variation_high_ppm` its plausible upper end; `own_…` the same of this region's
-    rate against the others' last half hour. `bias_ppm` is the lasting log ratio of
-    this region to the others, shrunk, and `bias_sd_ppm` how unsure that is.
-    `slope_ppm` is by how many times 1 % more answers exceed the bound if all are 1 %
-    slower, in millionths; 0: not known.
-    """
+    against its own last half hour, with all that regions share in it. `variation_ppm`
+    is the variance of the slow wandering of the log ratio between the regions, and
+    `variation_high_ppm` its plausible upper end; `own_…` the same of this region's rate
+    against the others' last half hour. `bias_ppm` is the lasting log ratio of this
+    region to the others, shrunk, and `bias_sd_ppm` how unsure that is. `slope_ppm` is
+    by how many times 1 % more answers exceed the bound if all are 1 % slower, in
+    millionths; 0: not known."""
 
     bound_us: int
     usual_ppb: int
@@ -42,9 +41,9 @@ class Calibration(msgspec.Struct, frozen=True):
 
     `stream` is `service` or `service/class`. `trusted` is whether there was enough of
     it to let the gate turn traffic back by comparison; `why` says so in words.
-    `block_ms` is how long a clump of errors lasts at most: what falls into so long a time
-    is one piece of evidence. `mrps` is the usual traffic of all regions in thousandths of a request per second.
-    """
+    `block_ms` is how long a clump of errors lasts at most: what falls into so long a
+    time is one piece of evidence. `mrps` is the usual traffic of all regions in
+    thousandths of a request per second."""
 
     stream: str
     region: str

@@ -147,16 +147,13 @@ def build(
     users: Mapping[str, Any] | None = None,
     gate: Iterable[GatePoint] = (),
 ) -> RunReport:
-    """The report of the last run of `plan` among `records`.
-
-    Records of other runs are left out; approvals of this plan are kept.
+    """The report of the last run of `plan` among `records`, with its approvals.
 
     Raises:
         ValueError: no run of this plan was opened.
     """
     mine = _mine(list(records), plan.digest)
-    opened = next(one for one in mine if isinstance(one.body, r.RunOpened))
-    ended = next((one for one in mine if isinstance(one.body, r.RunClosed)), mine[-1])
+    opened, ended = _span(mine)
     result, why = _ending(mine, ended)
     asked = _requests(mine)
     return RunReport(
@@ -187,12 +184,19 @@ def build(
         overrides=_overrides(mine, asked),
         refusals=_refusals(mine, asked),
         decisions=tell_decisions(mine),
-        timeline=tuple(event for one in mine if (event := event_of(one)) is not None),
+        timeline=tuple(filter(None, map(event_of, mine))),
         files=_files(mine),
         series=thin(samples),
         users=dict(users) if users is not None else None,
         gate=gate_points.thin(gate),
     )
+
+
+def _span(records: Sequence[Record]) -> tuple[Record, Record]:
+    """The record that opened the run, and its last."""
+    opened = next(one for one in records if isinstance(one.body, r.RunOpened))
+    closed = (one for one in records if isinstance(one.body, r.RunClosed))
+    return opened, next(closed, records[-1])
 
 
 def _ending(records: Sequence[Record], last: Record) -> tuple[str, str]:

@@ -399,7 +399,7 @@ def test_a_scraped_meter_with_gauges(tmp_path: Path) -> None:
     assert (entry.every_ms, entry.users) == (15_000, "web")
     gate = estate.policy.gate
     assert gate.gauges == (GaugeRule("queue", 12_500, 1_800_000),)
-    assert (gate.slow_us, gate.warmup_ms) == ((), 120_000)
+    assert (gate.slow_us, gate.warmup_ms) == ((), 105_000)
     with pytest.raises(SettingsInvalid) as caught:
         estate_of(text.replace("{name: queue,", "{name: queu,"), tmp_path)
     assert "`queue`" in told(caught.value, "GAUGE-UNKNOWN").next
