@@ -23,6 +23,7 @@ martingales. Memory is bounded: (cells, ratios, nodes).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,7 +74,7 @@ class Filter:
         self._strange = np.log1p(-steadiness)[:, None, None]
         self._power = np.where(clump < CLUMPED_FROM, 1 / clump, 1.0)[:, None, None]
         self._spare = np.maximum(clump - 1, SPARE_MIN)[:, None, None]
-        self._clumped = np.flatnonzero(clump >= CLUMPED_FROM)
+        self._clumped: list[int] = np.flatnonzero(clump >= CLUMPED_FROM).tolist()
         self._offsets = ratio_logs[self.signal][:, :, None] + (
             wander[:, None, None] * NODES
         )
@@ -90,9 +91,12 @@ class Filter:
             level: (signals,) usual part of bad answers elsewhere.
             requests: about how many requests will come, in all regions.
         """
-        self._level = np.clip(level, LEVEL_MIN, PART_MAX)[self.signal, None, None]
-        usual = np.maximum(self._level * requests, 1e-3)
+        self._level = np.clip(level, LEVEL_MIN, PART_MAX)
+        usual = np.maximum(self._level * requests, 1e-3)[self.signal, None, None]
         self._kappa = usual / self._spare
+        part = self._level[self.signal, None, None] * self._ratios
+        part = np.minimum(part, PART_MAX)
+        self._bad_log, self._good_log = np.log(part), np.log1p(-part)
 
     def read(self, counts: Floats) -> tuple[Floats, Floats]:
         """Likelihoods, up to one factor for each cell, and the log of that factor.
@@ -122,45 +126,88 @@ class Filter:
         self._scale = self._scale + scale + np.log(first)
 
     def _emission(self, counts: Floats) -> tuple[Floats, Floats]:
-        here, bad, there, others_bad = counts[self.signal].T[:, :, None, None]
-        here, there = np.maximum(here, MEAN_MIN), np.maximum(there, MEAN_MIN)
-        total = bad + others_bad
-        tilt = np.log(here / there) + self._offsets
-        mine = -np.log1p(np.exp(-tilt))
-        split = bad * mine + others_bad * (mine - tilt)
-        split += gammaln(total + 1) - gammaln(bad + 1) - gammaln(others_bad + 1)
-        diffuse = DIFFUSE_TIMES * self._level * (here + there)
-        anything = _negative_binomial(total, DIFFUSE_SHAPE, diffuse)
-        mean, others_mean = self._level * here, self._level * there
-        steady = _binomial(bad, here, np.minimum(self._level * self._ratios, PART_MAX))
-        steady += _binomial(others_bad, there, self._level)
-        if len(self._clumped):
-            at = self._clumped
-            theta = np.exp(mine[at])
-            a, b = theta * self._kappa[at], (1 - theta) * self._kappa[at]
-            split[at] += betaln(a + bad[at], b + others_bad[at]) - betaln(a, b)
-            split[at] -= bad[at] * mine[at] + others_bad[at] * (mine[at] - tilt[at])
-            spare = self._spare[at]
-            steady[at] = _clumped(bad[at], mean[at] * self._ratios[at], spare)
-            steady[at] += _clumped(others_bad[at], others_mean[at], spare)
-        logs = np.logaddexp(split + (anything + self._strange), steady + self._known)
-        logs *= self._power * ((here >= 1) & (there >= 1))
+        """Likelihood of the block in each cell, ratio and node, and its log scale."""
+        rows = [
+            _constants(row, level)
+            for row, level in zip(counts.tolist(), self._level.tolist(), strict=True)
+        ]
+        here, bad, there, others_bad, tilt, split_log, steady_log, valid = np.array(
+            rows
+        )[self.signal].T[:, :, None, None]
+        tilts = tilt + self._offsets
+        mine = -np.log1p(np.exp(-tilts))
+        split = (bad + others_bad) * mine - others_bad * tilts + split_log
+        steady = bad * self._bad_log + (here - bad) * self._good_log + steady_log
+        for at in self._clumped:
+            block = here[at], bad[at], there[at], others_bad[at]
+            split[at] += self._urn(at, mine[at], tilts[at], *block)
+            steady[at] = self._clusters(at, *block)
+        logs = np.logaddexp(split + self._strange, steady + self._known)
+        logs *= self._power * valid
         top = logs.max(axis=(1, 2))
         return np.exp(logs - top[:, None, None]), top
 
+    def _urn(self, at: int, mine: Floats, tilts: Floats, *block: Floats) -> Floats:
+        """What clumps change in how a total splits: an urn for independent draws."""
+        _, bad, _, others_bad = block
+        theta = np.exp(mine)
+        a, b = theta * self._kappa[at], (1 - theta) * self._kappa[at]
+        drawn: Floats = betaln(a + bad, b + others_bad) - betaln(a, b)
+        return drawn - (bad + others_bad) * mine + others_bad * tilts
 
-def _binomial(bad: Floats, total: Floats, part: Floats) -> Floats:
-    good = np.maximum(total - bad, 0)
-    log: Floats = bad * np.log(part) + good * np.log1p(-part)
-    log += gammaln(total + 1) - gammaln(bad + 1) - gammaln(good + 1)
-    return log
+    def _clusters(self, at: int, *block: Floats) -> Floats:
+        """Both counts, if the level is the usual one and bad answers clump."""
+        here, bad, there, others_bad = block
+        level, spare = self._level[self.signal[at]], self._spare[at]
+        mine = _clumped(bad, level * here * self._ratios[at], spare)
+        return mine + _clumped(others_bad, level * there, spare)
+
+
+def _constants(row: Sequence[float], level: float) -> tuple[float, ...]:
+    """The block of one signal, and what no ratio changes in it.
+
+    The last four: log of here to there; log chance of the total, were it any, with the
+    ways to split it; log chance of the others' count at the usual level, with the ways
+    to choose here; whether both sides had requests.
+    """
+    here, bad, there, others_bad = row
+    valid = here >= 1 and there >= 1
+    here, there = max(here, bad, 1.0), max(there, others_bad, 1.0)
+    bad_ways, others_ways = math.lgamma(bad + 1), math.lgamma(others_bad + 1)
+    total = bad + others_bad
+    mean = DIFFUSE_TIMES * level * (here + there)
+    anything = (
+        math.lgamma(total + DIFFUSE_SHAPE)
+        - math.lgamma(DIFFUSE_SHAPE)
+        + DIFFUSE_SHAPE * math.log(DIFFUSE_SHAPE / (DIFFUSE_SHAPE + mean))
+        + total * math.log(mean / (DIFFUSE_SHAPE + mean))
+    )
+    steady = others_bad * math.log(level) + (there - others_bad) * math.log1p(-level)
+    for all_of_them, some, ways in (
+        (here, bad, bad_ways),
+        (there, others_bad, others_ways),
+    ):
+        steady += math.lgamma(all_of_them + 1) - math.lgamma(all_of_them - some + 1)
+        steady -= ways
+    return (
+        here,
+        bad,
+        there,
+        others_bad,
+        math.log(here / there),
+        anything - bad_ways - others_ways,
+        steady,
+        float(valid),
+    )
 
 
 def _clumped(count: Floats, mean: Floats, spare: Floats) -> Floats:
     """Log chance of a count of this mean whose variance is 1 + spare times that."""
     mean = np.maximum(mean, MEAN_MIN)
-    logs = _negative_binomial(count, mean / spare, mean)
     clusters = spare >= CLUSTERS_FROM
+    if clusters.all():
+        return _compound(count, mean, spare / 2 + 1)
+    logs = _negative_binomial(count, mean / spare, mean)
     if clusters.any():
         logs = np.where(clusters, _compound(count, mean, spare / 2 + 1), logs)
     return logs

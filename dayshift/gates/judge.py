@@ -67,6 +67,8 @@ class Judge:
         self.streams: dict[str, Stream] = {}
         self._shown: dict[str, tuple[int, tuple[SignalSight, ...]]] = {}
         self._evidence: dict[str, Evidence] = {}
+        self._told: dict[str, tuple[Asked, Verdict]] = {}
+        """The last word on each stream, and what it was asked."""
         self._expected = streams
         self._learned = {
             one.stream: one
@@ -80,6 +82,7 @@ class Judge:
         stream.look(look, look.next_bp or self._next_bp(look.share_bp))
         self._evidence[look.stream] = Evidence.of(stream)
         self._shown[look.stream] = smallest_bp(stream), sights(look.stream, stream)
+        self._told.pop(look.stream, None)
         return self.combined()
 
     def combined(self, fresh: bool = True) -> Verdict:
@@ -109,21 +112,35 @@ class Judge:
             return Verdict(
                 kind, f"nothing counted yet in {self.region or 'the region'}"
             )
+        total, own = self._total(), self._turning(name)
+        guilty = total if own >= max(map(self._turning, self.streams)) else 0.0
+        asked = (guilty, share_bp, fresh)
+        told = self._told.get(name)
+        if told is None or told[0] != asked:
+            told = asked, self._verdict(name, stream, *asked)
+            self._told[name] = told
+        return told[1]
+
+    def _verdict(
+        self,
+        name: str,
+        stream: Stream,
+        guilty: float,
+        share_bp: int | None,
+        fresh: bool,
+    ) -> Verdict:
+        """See `verdict`; `guilty`: the evidence of all streams, if this is the one."""
         found = self._evidence[name]
-        total = self._total()
         scene = Scene(stream, self.policy, self.region or "the region")
-        worst = self._turning(name) >= max(map(self._turning, self.streams))
-        guilty = total if worst else 0.0
         kind, why, needs, wait = self._decided(scene, found, guilty, fresh)
         moved = share_bp is not None and share_bp != stream.share_bp
         if moved and kind is VerdictKind.PASS:
             kind, why, needs = VerdictKind.HOLD, scene.nothing_yet(), "a look here"
         rung = stream.signals[0].rung
-        against = max(found.merged, found.absolute) if not stream.trusted else total
         return Verdict(
             kind,
             why,
-            rollback_mlog10=mlog10(max(against, found.merged)),
+            rollback_mlog10=mlog10(guilty or self._part(name)),
             rollback_need=mlog10(math.log(self.policy.rollback_odds)),
             promote_mlog10=mlog10(found.promote),
             promote_need=mlog10(math.log(self.policy.promote_odds)),
@@ -154,11 +171,17 @@ class Judge:
         found = self._evidence[name]
         return found.merged if self.streams[name].trusted else found.absolute
 
+    def _part(self, name: str) -> float:
+        """Log of what one stream adds to the mean."""
+        count = max(self._expected, len(self.streams))
+        return self._turning(name) - math.log(count)
+
     def _total(self) -> float:
-        """Log of its mean over all streams."""
-        logs = [self._turning(name) for name in self.streams]
-        count = max(self._expected, len(logs))
-        return log_sum([*logs, *[0.0] * (count - len(logs))]) - math.log(count)
+        """Log of the mean evidence over all streams; one not seen yet counts as 1."""
+        unseen = max(0, self._expected - len(self.streams))
+        parts = [self._turning(name) for name in self.streams]
+        count = math.log(max(self._expected, len(self.streams)))
+        return log_sum([*parts, *[0.0] * unseen]) - count
 
     def _decided(
         self, scene: Scene, found: Evidence, total: float, fresh: bool
@@ -236,6 +259,7 @@ class Judge:
         return VerdictKind.PASS, scene.healthy(weakest, found.promote), "", 0
 
 
+Asked = tuple[float, int | None, bool]
 Decided = tuple[VerdictKind, str, str, int | None]
 
 

@@ -21,7 +21,7 @@ Flags = NDArray[np.bool_]
 
 WANDER_MS = 300_000
 """The ratio between two regions forgets where it was within about five minutes."""
-NODES = np.linspace(-2.6, 2.6, 9)
+NODES = np.linspace(-2.4, 2.4, 7)
 """Where the wandering ratio is looked for, in standard deviations."""
 CLUMP_SAFETY = 1.25
 CLUMPED_FROM = 1.5

@@ -21,7 +21,6 @@ from dayshift.model.units import elapsed_ms
 from dayshift.surfaces import gate_points
 from dayshift.surfaces.events import event_of
 from dayshift.surfaces.evidence import DecisionReport, tell_decisions
-from dayshift.surfaces.gate_points import GatePoint
 from dayshift.surfaces.nouns import Event
 from dayshift.surfaces.passes import PassReport, tell_passes
 
@@ -137,7 +136,7 @@ class RunReport(msgspec.Struct, frozen=True):
     files: tuple[FileReport, ...]
     series: tuple[SamplePoint, ...]
     users: dict[str, Any] | None = None
-    gate: tuple[GatePoint, ...] = ()
+    gate: tuple[gate_points.GatePoint, ...] = ()
 
 
 def build(
@@ -145,7 +144,7 @@ def build(
     plan: Plan,
     samples: Iterable[SamplePoint] = (),
     users: Mapping[str, Any] | None = None,
-    gate: Iterable[GatePoint] = (),
+    gate: Iterable[gate_points.GatePoint] = (),
 ) -> RunReport:
     """The report of the last run of `plan` among `records`, with its approvals.
 
