@@ -33,12 +33,12 @@ LAGS = 5
 BLOCKS_MS = (1_000, 2_000, 5_000, 10_000, 15_000, 30_000)
 CLUMPED_FROM, WHOLE = 1.0, 0.75
 WANDER_PRIOR, WANDER_PRIOR_SD = 0.02, 0.05
-WANDER_HIGH_SD = 0.25
+WANDER_HIGH_SD = 0.1
 BIAS_PRIOR_SD = 0.2
 QUARTER = 15
 """Blocks whose sum is nearly independent of the next sum."""
 BURST_TIMES, SLOW_BURST_TIMES = 4.0, 1.3
-BURST_MIN, BURST_SIGMAS = 15.0, 6.0
+BURST_MIN, BURST_SIGMAS = 8.0, 4.0
 BURST_PART_MAX = 0.5
 
 Seen = Sequence[tuple[Look, Counts, Counts]]
@@ -192,11 +192,13 @@ def _blocks(seen: Seen, bound_us: int, block_ms: int) -> Floats:
 
 
 def _calm(blocks: Floats, times: float) -> Floats:
-    """Without shared bursts: the gate freezes in them, so they teach it nothing."""
-    bad = blocks[:, 1] + blocks[:, 3]
-    usual = max(float(np.median(bad)), float(bad.mean()) / 2)
-    chance = BURST_SIGMAS * math.sqrt(usual)
-    burst = (bad > times * usual) & (bad - usual > np.maximum(chance, BURST_MIN))
+    """Without shared bursts: the gate freezes in them, so they teach it nothing. What
+    bursts on one side alone is that side's noise, and stays."""
+    burst = np.ones(len(blocks), dtype=np.bool_)
+    for bad in (blocks[:, 1], blocks[:, 3]):
+        usual = max(float(np.median(bad)), float(bad.mean()) / 2)
+        chance = BURST_SIGMAS * math.sqrt(usual)
+        burst &= (bad > times * usual) & (bad - usual > max(chance, BURST_MIN))
     near = burst.copy()
     near[1:] |= burst[:-1]
     near[:-1] |= burst[1:]

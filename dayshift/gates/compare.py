@@ -9,7 +9,7 @@ Ville's inequality (1939) it ever exceeds 1/α with probability at most α, howe
 one looks. A belief that the data contradict does no harm and no good. Means over
 signals and streams keep all this under any dependence (Vovk & Wang, arXiv 1912.06116).
 
-Late changes: half of the stake is on the first moment. At every block's end and at
+Late changes: most of the stake is on the first moment. At every block's end and at
 every step of the share, a part of what still waits is staked anew; the part falls as
 1/t, so that something is left however long the run lasts. Mass is only moved."""
 
@@ -23,7 +23,7 @@ import numpy as np
 from dayshift.gates.filter import TINY, Filter
 from dayshift.gates.noise import Floats, Noise
 
-STAKED = 0.7
+STAKED = 0.75
 STEP_STAKE = 0.15
 """Of what waits, this much on a change that comes with more traffic."""
 MINUTE_STAKE, MINUTES_EASY = 0.5, 10

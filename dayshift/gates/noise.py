@@ -23,17 +23,17 @@ WANDER_MS = 300_000
 """The ratio between two regions forgets where it was within about five minutes."""
 NODES = np.linspace(-2.4, 2.4, 7)
 """Where the wandering ratio is looked for, in standard deviations."""
-CLUMP_SAFETY = 1.25
+CLUMP_SAFETY = 1.35
 CLUMPED_FROM = 1.5
 """Below this, errors are taken as independent, at the price of a power 1/φ."""
 STEADINESS = 0.98
-BIAS_SDS = 0.2
+BIAS_SDS = 0.1
 NEW_CLUMP, CHANGED = 4.0, 0.01
 """Clumps that errors may have begun to come in, and the chance that they did."""
 STEADY_TIMES = 1.6
 """A level that varies so much more than the split is not steady."""
-ERROR_RATIOS = (1.6, 2.6, 4.5, 9.0, 30.0, 150.0)
-SLOW_RATIOS = (1.2, 1.5, 2.2, 4.0, 12.0, 48.0)
+ERROR_RATIOS = (1.7, 2.8, 4.8, 9.5, 60.0)
+SLOW_RATIOS = (1.22, 1.55, 2.3, 5.0, 30.0)
 TAIL_SLOPE = 3
 """Answers 10 % slower put about 1.1³ as many above a bound in a usual tail."""
 PPM = 1e6

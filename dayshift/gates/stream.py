@@ -30,8 +30,8 @@ from dayshift.model.estate import GatePolicy
 BLOCK_MS = 60_000
 RATE_REQUESTS = 30
 """Fewer requests than this say nothing about requests per second."""
-COLD_ERRORS, COLD_FALLS = 0.25, 4.0
-SWINGS = 3.0
+COLD_ERRORS, COLD_FALLS = 0.3, 4.0
+SWINGS = 4.0
 LEVEL_BLOCKS = 30
 LEVEL_MS = LEVEL_BLOCKS * BLOCK_MS
 LEVEL_KEPT = math.exp(-1 / LEVEL_BLOCKS)
@@ -215,8 +215,8 @@ class Stream:
         for signal, better, excused in zip(
             self.signals, self._better, burned, strict=True
         ):
-            # The incident began in the other scrape: what was held against us goes.
-            signal.promote -= min(0.0, better) if excused else 0.0
+            # The incident began in the other scrape: this look says nothing either.
+            signal.promote -= better if excused else 0.0
         if self.entry_only:
             return
         added = np.array([_row(pair) for pair in waited], dtype=np.float64)

@@ -95,6 +95,8 @@ class Scene(msgspec.Struct, frozen=True):
         if not one.rung.canary:
             if signal == 0:
                 return self.nothing_yet()
+            if self.stream.cold_ms():
+                return f"caches of {self.region} are cold: latency does not count yet"
             return (
                 f"no answers of {self.region} timed around {self._bound(signal)} on "
                 "both sides yet: no common latency bucket, or none flushed"

@@ -15,13 +15,13 @@ from itertools import pairwise, product
 import numpy as np
 from scipy import stats
 
+from dayshift.gates.compare import MINUTE_STAKE, MINUTES_EASY, STAKED, STEP_STAKE
 from dayshift.gates.filter import (
     CLUSTERS_FROM,
     DIFFUSE_SHAPE,
     DIFFUSE_TIMES,
     PART_MAX,
 )
-from dayshift.gates.compare import MINUTE_STAKE, MINUTES_EASY, STAKED, STEP_STAKE
 from dayshift.gates.noise import CLUMPED_FROM, NODES, WANDER_MS, Noise
 
 

@@ -127,7 +127,10 @@ def _consistent(judge: Judge, name: str) -> None:
 
 
 evidence_counts = st.tuples(
-    st.integers(1, 3_000), st.integers(0, 60), st.integers(1, 50_000), st.integers(0, 90)
+    st.integers(1, 3_000),
+    st.integers(0, 60),
+    st.integers(1, 50_000),
+    st.integers(0, 90),
 )
 
 
@@ -226,4 +229,6 @@ def test_evidence_is_finite_at_the_ends_of_what_can_be_counted(kind):
         for bad in (0, here):
             for there in (1, 10**9):
                 for others_bad in (0, there):
-                    assert math.isfinite(_log(KINDS[kind], (here, bad, there, others_bad)))
+                    assert math.isfinite(
+                        _log(KINDS[kind], (here, bad, there, others_bad))
+                    )

@@ -26,9 +26,7 @@ QUIET = noises(ONLY_ERRORS, None)
 STEADY = noises(ONLY_ERRORS, learned(variation_ppm=40_000, own_variation_ppm=40_000))
 SPLIT_ONLY = noises(
     ONLY_ERRORS,
-    learned(
-        own_dispersion_ppm=0, variation_ppm=90_000, variation_high_ppm=160_000
-    ),
+    learned(own_dispersion_ppm=0, variation_ppm=90_000, variation_high_ppm=160_000),
 )
 MIXED = noises(
     ONLY_ERRORS,

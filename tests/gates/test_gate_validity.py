@@ -205,7 +205,10 @@ def test_a_region_at_the_border_is_rarely_promoted_at_any_look():
         for _ in range(80):
             rate = 0.002 * math.exp(rng.normal(0, 0.5))
             pair = Pair(
-                30, int(rng.binomial(30, rate + 0.05)), 900, int(rng.binomial(900, rate))
+                30,
+                int(rng.binomial(30, rate + 0.05)),
+                900,
+                int(rng.binomial(900, rate)),
             )
             log += log_evidence(pair, 0.002, 0.05)
             top = max(top, log)

@@ -291,8 +291,7 @@ class GateFile(Strict):
     slow: list[Duration] = Field(
         default_factory=list,
         description="Answers slower than each of these are judged; ascending. Absent: "
-        "the bounds that the calibration chose; without one, bounds of the run itself, "
-        "where the other regions' tail is.",
+        "the bounds that the calibration chose; without one, only errors are judged.",
     )
     warmup: Duration = duration(
         GATE.warmup_ms,
