@@ -58,7 +58,7 @@ def sighted(slow: float, stream: str = "service"):
 
 @known_defect("every error at the entry counts as the silent region's")
 def test_usual_errors_at_the_entry_are_nobodys_outage():
-    """Both meters silent, 0.3 % errors as always: at 1 % of the traffic that is 30 %."""
+    """Both meters silent, 0.3 % errors as always: that is 30 % of 1 % of them."""
     for seed in SEEDS:
         rng, judge = np.random.default_rng(seed), Judge(HOT, (learned(0.003),), FRA)
         for _ in range(20):

@@ -195,7 +195,7 @@ def clumpy_history() -> tuple[Calibration, ...]:
 
 
 def test_clustered_noise_is_believed_and_a_regression_in_it_found():
-    """Clusters of mean 8, both log rates wandering with sd 0.3: at half of the share."""
+    """Clusters of mean 8, both log rates wandering with sd 0.3, at half of all."""
     runs, known = 60, clumpy_history()
     healthy, found = 0, 0
     for seed in range(runs):

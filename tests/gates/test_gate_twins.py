@@ -11,7 +11,7 @@ import pytest
 from scipy import optimize, stats
 
 from dayshift.gates.absolute import ODDS_TIMES, Absolute
-from dayshift.gates.compare import BAND_ODDS, BANDED, Band, Comparison
+from dayshift.gates.compare import BAND_ODDS, BANDED, STAKED, Band, Comparison
 from dayshift.gates.filter import Filter, _clumped, _compound, _negative_binomial
 from dayshift.gates.gauges import POINTS_MIN, RISING_MIN, Gauges
 from dayshift.gates.judge import log_sum, mlog10
@@ -281,16 +281,17 @@ def test_the_absolute_guard_is_the_mean_of_likelihood_ratios():
     each = [
         ((p / limit) ** 9 * ((1 - p) / (1 - limit)) ** 41) ** (1 / clump) for p in worse
     ]
-    staked = 0.7 * sum(each) / 4 + 0.3
+    staked = STAKED * sum(each) / 4 + 1 - STAKED
     assert guard.log() == pytest.approx(math.log(staked))
     guard.restake(60_000, False)
     guard.add(Pair(5, 5))
-    part = 0.5 / 11
+    part, waits = 0.5 / 11, 1 - STAKED
     later = [(p / limit) ** (5 / clump) for p in worse]
     total = sum(
-        (0.7 * one + 0.3 * part) * after for one, after in zip(each, later, strict=True)
+        (STAKED * one + waits * part) * after
+        for one, after in zip(each, later, strict=True)
     )
-    assert guard.log() == pytest.approx(math.log(total / 4 + 0.3 * (1 - part)))
+    assert guard.log() == pytest.approx(math.log(total / 4 + waits * (1 - part)))
 
 
 def test_the_filter_never_warns_of_overflow():

@@ -35,7 +35,7 @@ Rng = np.random.Generator
 
 
 def learned(usual: float = 0.001, stream: str = "service", **noise: int) -> Calibration:
-    """A trusted history of independent errors at this rate, unless `noise` says more."""
+    """A trusted history of independent errors, unless `noise` says otherwise."""
     quiet = {"own_dispersion_ppm": PPM, **noise}
     signal = SignalNoise(0, round(usual * 1e9), **quiet)
     return Calibration(
