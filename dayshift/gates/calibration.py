@@ -33,7 +33,7 @@ LAGS = 5
 BLOCKS_MS = (1_000, 2_000, 5_000, 10_000, 15_000, 30_000)
 CLUMPED_FROM, WHOLE = 1.0, 0.75
 WANDER_PRIOR, WANDER_PRIOR_SD = 0.02, 0.05
-WANDER_HIGH_SD = 0.1
+WANDER_HIGH_SD = 0.8
 BIAS_PRIOR_SD = 0.2
 QUARTER = 15
 """Blocks whose sum is nearly independent of the next sum."""

@@ -27,7 +27,7 @@ CLUMP_SAFETY = 1.35
 CLUMPED_FROM = 1.5
 """Below this, errors are taken as independent, at the price of a power 1/φ."""
 STEADINESS = 0.98
-BIAS_SDS = 0.1
+BIAS_SDS = 0.3
 NEW_CLUMP, CHANGED = 4.0, 0.01
 """Clumps that errors may have begun to come in, and the chance that they did."""
 STEADY_TIMES = 1.6
