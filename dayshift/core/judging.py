@@ -20,6 +20,7 @@ Latest = Mapping[tuple[str, str, str], MeterReading]
 Readings = dict[str, MeterReading]
 """By region."""
 WORST_FIRST = tuple(VerdictKind(kind) for kind in ("fail", "blind", "hold", "pass"))
+LATE_LOOKS, JUMP_MS = 2, 1_000
 LATE_BP = 9_000
 """A look may come a little before its time: nine tenths of it."""
 
@@ -129,13 +130,14 @@ class Judging:
             return None, 0
         given: list[Verdict] = []
         longest = 0
-        for stream in self._deciding.get(service, {}):
+        for stream, spec in self._deciding.get(service, {}).items():
             seen = self._seen.get(stream)
             if seen is None:
                 continue
             blind_ms = elapsed_ms(seen.at, now)
             longest = max(longest, blind_ms)
-            fresh = blind_ms <= self.estate.policy.fresh_ms
+            late_ms = LATE_LOOKS * look_ms(spec)
+            fresh = blind_ms <= max(self.estate.policy.fresh_ms, late_ms)
             share, _ = _shares(state, here, self.estate.service(service))
             given.append(judge.verdict(stream, share, fresh))
         worst = min(given, key=lambda v: WORST_FIRST.index(v.kind), default=None)
@@ -153,9 +155,11 @@ def _is_new(before: MeterReading, after: MeterReading, spec: MeterSpec) -> bool:
 
 
 def _span_ms(before: MeterReading, after: MeterReading) -> int:
+    here_ms = elapsed_ms(before.at, after.at)
     if before.tick and after.tick > before.tick:
-        return after.tick - before.tick
-    return elapsed_ms(before.at, after.at)
+        # The source's own clock may jump; ours is monotonic.
+        return min(after.tick - before.tick, LATE_LOOKS * here_ms + JUMP_MS)
+    return here_ms
 
 
 def gated(state: JournalState) -> PassState | None:

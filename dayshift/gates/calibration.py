@@ -18,7 +18,7 @@ import numpy as np
 
 from dayshift.gates.noise import PPB, PPM, WANDER_MS, Floats
 from dayshift.gates.nouns import Look
-from dayshift.gates.signals import Pair, error_pair, seen_at_entry, slow_pair
+from dayshift.gates.signals import Pair, error_pair, seen, slow_pair
 from dayshift.gates.stream import BLOCK_MS, LEVEL_BLOCKS, LEVEL_KEPT
 from dayshift.model.calibration import Calibration, SignalNoise
 from dayshift.model.evidence import BEYOND_US, Counts, add
@@ -54,10 +54,10 @@ def calibrate(
     """
     streams: dict[str, list[tuple[Look, Counts, Counts]]] = {}
     for look in looks:
-        here, others = seen_at_entry(look, region)
-        seen = streams.setdefault(look.stream, [])
+        here, others = seen(look, region)
+        known = streams.setdefault(look.stream, [])
         if here is not None and others is not None:
-            seen.append((look, here, others))
+            known.append((look, here, others))
     return tuple(
         _learned(stream, seen, region, learned_wall_ms)
         for stream, seen in sorted(streams.items())

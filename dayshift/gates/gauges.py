@@ -25,11 +25,13 @@ class Gauges:
 
     def __init__(self, rules: Sequence[GaugeRule]) -> None:
         self.rules = tuple(rules)
+        self._seen: frozenset[str] = frozenset()
         self._points: dict[str, list[tuple[int, int]]] = {}
         self._spacing: dict[str, int] = {}
 
     def take(self, at_ms: int, levels: Mapping[str, int]) -> None:
         """Remember the levels of this look; a gauge that is missing is not seen."""
+        self._seen = frozenset(levels)
         for rule in self.rules:
             if rule.name in levels:
                 self._add(rule.name, at_ms, levels[rule.name])
@@ -50,7 +52,7 @@ class Gauges:
         """Why the ramp must wait, or None."""
         for rule in self.rules:
             points = self._points.get(rule.name)
-            if not points:
+            if not points or rule.name not in self._seen:
                 return f"gauge {rule.name!r} is not seen"
             level, most = points[-1][1], rule.most_milli / 1000
             if level > rule.most_milli:

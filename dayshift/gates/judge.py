@@ -37,6 +37,7 @@ WORST_FIRST = (
 WARM_PART, WARM_REQUESTS = 6 / 7, 450
 """With warm caches a rung shows its latency on so many requests, or for such a part of
 the time that they were cold."""
+NO_EVIDENCE = -700.0
 ERRORS_WEIGHT, SLOW_WEIGHT, GUARD_WEIGHT = 0.6, 0.3, 0.1
 
 
@@ -92,6 +93,9 @@ class Judge:
         each = [self.verdict(name, fresh=fresh) for name in self.streams]
         worst = min(each, key=lambda one: WORST_FIRST.index(one.kind))
         every = tuple(sight for one in each for sight in one.signals)
+        if worst.kind is VerdictKind.PASS and len(each) < self._expected:
+            why = f"only {len(each)} of {self._expected} streams were seen yet"
+            worst = replace(worst, kind=VerdictKind.HOLD, why=why, needs="all streams")
         return replace(worst, signals=every)
 
     def verdict(
@@ -169,7 +173,7 @@ class Judge:
     def _turning(self, name: str) -> float:
         """Log of the evidence of one stream that may turn traffic back."""
         found = self._evidence[name]
-        return found.merged if self.streams[name].trusted else found.absolute
+        return found.turning if self.streams[name].trusted else found.absolute
 
     def _part(self, name: str) -> float:
         """Log of what one stream adds to the mean."""
@@ -189,7 +193,7 @@ class Judge:
         """The questions in their order; the first that answers decides."""
         stream = scene.stream
         failed = self._failed(scene, found, total) if fresh else None
-        if failed and (not stream.blind or stream.entry_only):
+        if failed and not stream.blind:
             return VerdictKind.FAIL, failed, "", None
         if not fresh or stream.blind:
             return VerdictKind.BLIND, scene.blind(fresh), "fresh counts", None
@@ -202,16 +206,12 @@ class Judge:
     def _failed(self, scene: Scene, found: Evidence, total: float) -> str | None:
         """Why this stream's traffic must leave at once, or None."""
         need = math.log(self.policy.rollback_odds)
-        if total < need or scene.stream.incident:
+        guard = found.guard if scene.stream.trusted else total
+        if total < need or (scene.stream.incident and guard < need):
             return None
-        if not scene.stream.trusted:
+        if not scene.stream.trusted or found.guard >= max(found.blaming):
             return scene.above_limit(total)
-        if found.guard >= max(found.weighted):
-            return scene.above_limit(found.merged) if found.guard > 0 else None
-        culprit = found.weighted.index(max(found.weighted))
-        if found.weighted[culprit] < 0 or not _matters(scene.stream, culprit):
-            return None
-        return scene.worse(culprit, max(total, found.merged))
+        return scene.worse(found.blaming.index(max(found.blaming)), total)
 
     def _suspicious(self, found: Evidence, suspect: int) -> bool:
         """Is there too much against the region to give it more?
@@ -264,13 +264,17 @@ Decided = tuple[VerdictKind, str, str, int | None]
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Natural logs for one stream: by signal with its weight, the absolute guard with
-    and without its own, all together; and for promotion, the weakest signal's."""
+    """Natural logs for one stream: by signal with its weight; those of them that may
+    turn traffic back (what history knows, of a size that matters; else no evidence);
+    the absolute guard with and without its weight; all together, and all that may turn
+    back; and for promotion, the weakest signal's."""
 
     weighted: tuple[float, ...]
+    blaming: tuple[float, ...]
     absolute: float
     guard: float
     merged: float
+    turning: float
     promote: float
 
     @classmethod
@@ -283,13 +287,21 @@ class Evidence(msgspec.Struct, frozen=True):
             float(log) + math.log(weight)
             for log, weight in zip(stream.against(), weights, strict=True)
         )
+        blaming = tuple(
+            log if noise.learned and _matters(stream, index) else NO_EVIDENCE
+            for index, (log, noise) in enumerate(
+                zip(weighted, stream.noise, strict=True)
+            )
+        )
         absolute = stream.absolute.log()
         guard = absolute + math.log(GUARD_WEIGHT)
         return cls(
             weighted,
+            blaming,
             absolute,
             guard,
             log_sum([*weighted, guard]),
+            log_sum([*blaming, guard]),
             min(one.promote for one in stream.signals),
         )
 
@@ -306,18 +318,19 @@ def _warm_left_ms(stream: Stream) -> int:
     slow = stream.signals[1:]
     if not slow or max(one.rung.canary for one in slow) >= WARM_REQUESTS:
         return 0
-    enough = round(stream.policy.warmup_ms * WARM_PART)
+    enough = round(stream.warm_ms * WARM_PART)
     return enough - (stream.rung_ms - stream.warm_after_ms(1))
 
 
 def _matters(stream: Stream, signal: int) -> bool:
-    """Is the difference seen, in this return or at this rung, of practical size?"""
+    """Is the difference seen, in this return, at this rung or lately, of a size that
+    matters?"""
     least = EXCESS_SLOW if signal else EXCESS_ERRORS
     one = stream.signals[signal]
     return any(
         pair.canary_bad * pair.others - pair.others_bad * pair.canary
         >= least * pair.canary * pair.others
-        for pair in (one.run, one.rung)
+        for pair in (one.run, one.rung, one.recent)
         if pair.canary and pair.others
     )
 

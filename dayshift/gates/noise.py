@@ -59,7 +59,8 @@ class Noise(msgspec.Struct, frozen=True):
     `tolerated_log` is the ratio of bad answers that is nobody's fault, the lasting
     `bias_log` of the region included. `usual` is the usual rate of bad answers, 0 where
     nobody knows; `steadiness` the chance that a block is at that level, 0 where the
-    level itself is unsteady. The last belief is the noisiest.
+    level itself is unsteady. Not `learned`: history says nothing of this one signal, so
+    it turns nothing back. The last belief is the noisiest.
     """
 
     bound_us: int
@@ -69,6 +70,7 @@ class Noise(msgspec.Struct, frozen=True):
     bias_log: float = 0.0
     usual: float = 0.0
     steadiness: float = 0.0
+    learned: bool = True
 
     @property
     def clump(self) -> float:
@@ -83,11 +85,16 @@ def noises(policy: GatePolicy, learned: Calibration | None) -> tuple[Noise, ...]
     """Errors first, then each latency bound, in rising order."""
     known = {one.bound_us: one for one in learned.signals} if learned else {}
     bounds = policy.slow_us or tuple(sorted(known.keys() - {0}))
-    return tuple(_noise(policy, bound, known.get(bound)) for bound in (0, *bounds))
+    unlearned = learned is not None
+    return tuple(
+        _noise(policy, bound, known.get(bound), unlearned) for bound in (0, *bounds)
+    )
 
 
-def _noise(policy: GatePolicy, bound_us: int, known: SignalNoise | None) -> Noise:
-    """What was learned, else what the policy says."""
+def _noise(
+    policy: GatePolicy, bound_us: int, known: SignalNoise | None, unlearned: bool
+) -> Noise:
+    """What was learned, else what the policy says; `unlearned`: others were learned."""
     learned_slope = known.slope_ppm / PPM if known else 0.0
     slope = (learned_slope or TAIL_SLOPE) if bound_us else 1.0
     tolerated = slope * math.log(policy.tolerated_ratio_ppm / PPM)
@@ -96,7 +103,8 @@ def _noise(policy: GatePolicy, bound_us: int, known: SignalNoise | None) -> Nois
     if known is None:
         clump = max(1.0, policy.dispersion_ppm / PPM)
         wander = max(0.0, policy.variation_ppm / PPM)
-        return Noise(bound_us, tolerated, logs, _beliefs(clump, wander, wander))
+        beliefs = _beliefs(clump, wander, wander)
+        return Noise(bound_us, tolerated, logs, beliefs, learned=not unlearned)
     clump = 1 + max(0.0, known.dispersion_ppm / PPM - 1) * CLUMP_SAFETY
     middle, high = known.variation_ppm, known.variation_high_ppm
     own = known.own_dispersion_ppm / PPM

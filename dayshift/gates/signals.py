@@ -8,11 +8,15 @@ two must not be mixed; the highest bound must therefore hold every timed answer.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from dayshift.gates.nouns import Look
 from dayshift.limits import FULL_BP
 from dayshift.model.evidence import Counts, add
+
+CHANCE_SIGMAS = 4.0
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -35,29 +39,31 @@ class Pair(msgspec.Struct, frozen=True):
 NOTHING = Pair()
 
 
-def seen_at_entry(look: Look, region: str) -> tuple[Counts | None, Counts | None]:
-    """Counts here and elsewhere; None for a side that nothing tells.
-
-    Why: a release that kills its own exporter must not hide behind the silence. What
-    the users' entry counted, less what the others counted, was here; with the others
-    silent too, the share says how many requests were here, and every error counts
-    against it (only the absolute guard uses that).
-    """
-    here = look.regions.get(region)
+def seen(look: Look, region: str) -> tuple[Counts | None, Counts | None]:
+    """Counts here and elsewhere; None for a side that was not seen whole."""
     rest = [counts for name, counts in look.regions.items() if name != region]
-    others = _sum([one for one in rest if one is not None]) if rest else None
-    if any(one is None for one in rest):
-        others = None
-    if here is not None and others is not None:
-        return here, others
+    there = [one for one in rest if one is not None]
+    others = _sum(there) if rest and len(there) == len(rest) else None
+    return look.regions.get(region), others
+
+
+def at_entry(
+    look: Look, others: Counts | None, usual: float, clump: float
+) -> Counts | None:
+    """What was here by the users' entry alone; None if the entry was not seen.
+
+    Why: a release that kills its own exporter must not hide behind the silence. The
+    share says how many requests were here; of the errors, those count that neither the
+    others had (or, where they are silent too, usually have) nor chance explains. Good
+    enough for the absolute guard, and for nothing else.
+    """
     if look.entry is None:
-        return None, None
-    if others is not None:
-        return _less(look.entry, others), others
-    if here is not None:
-        return here, _less(look.entry, here)
+        return None
     served = round(look.entry.requests * look.share_bp / FULL_BP)
-    return Counts(served, min(look.entry.errors, served)), None
+    elsewhere = others.errors if others else usual * (look.entry.requests - served)
+    chance = CHANCE_SIGMAS * math.sqrt((elsewhere + 1) * clump)
+    left = math.floor(look.entry.errors - elsewhere - chance)
+    return Counts(served, max(0, min(served, left)))
 
 
 def _sum(parts: list[Counts]) -> Counts:
@@ -65,12 +71,6 @@ def _sum(parts: list[Counts]) -> Counts:
     for one in parts[1:]:
         total = add(total, one)
     return total
-
-
-def _less(whole: Counts, part: Counts) -> Counts:
-    """What is left; latency is not told, because layouts may differ."""
-    requests = max(0, whole.requests - part.requests)
-    return Counts(requests, min(requests, max(0, whole.errors - part.errors)))
 
 
 def error_pair(here: Counts, others: Counts | None) -> Pair:

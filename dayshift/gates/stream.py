@@ -23,15 +23,18 @@ from dayshift.gates.gauges import Gauges
 from dayshift.gates.noise import Flags, Floats, Noise, noises
 from dayshift.gates.noninferior import delta, log_evidence
 from dayshift.gates.nouns import Look
-from dayshift.gates.signals import NOTHING, Pair, error_pair, seen_at_entry, slow_pair
+from dayshift.gates.signals import NOTHING, Pair, at_entry, error_pair, seen, slow_pair
 from dayshift.model.calibration import Calibration
 from dayshift.model.estate import GatePolicy
+from dayshift.model.evidence import Counts
 
 BLOCK_MS = 60_000
 RATE_REQUESTS = 30
 """Fewer requests than this say nothing about requests per second."""
 COLD_ERRORS, COLD_FALLS = 0.3, 4.0
 SWINGS = 4.0
+FAR_TIMES = 10
+RECENT_MINUTES = 5
 LEVEL_BLOCKS = 30
 LEVEL_MS = LEVEL_BLOCKS * BLOCK_MS
 LEVEL_KEPT = math.exp(-1 / LEVEL_BLOCKS)
@@ -46,8 +49,18 @@ class Signal:
         self.before = NOTHING
         """What was seen before the present minute."""
         self.rung = NOTHING
+        self.lately = NOTHING
+        self.recent = NOTHING
+        """The last five to ten minutes: the five that began, with the five before."""
         self.promote = 0.0
         self.delta = 0.0
+
+    def count(self, pair: Pair) -> None:
+        """Add what one look counted."""
+        self.run = self.run.plus(pair)
+        self.rung = self.rung.plus(pair)
+        self.lately = self.lately.plus(pair)
+        self.recent = self.recent.plus(pair)
 
 
 class Stream:
@@ -78,6 +91,7 @@ class Stream:
         self._open_ms = 0
         self._block_ms = (learned.block_ms if learned else 0) or BLOCK_MS
         self._minute_ms = 0
+        self._minutes = 0
         self._minute = NOTHING
         self._requests = 0
         self._run_ms = 0
@@ -93,11 +107,12 @@ class Stream:
         self.at_ms = look.at_ms
         self._turn(look.share_bp)
         self.gauges.take(look.at_ms, look.gauges)
-        here, others = seen_at_entry(look, self.region)
-        self.blind = here is None
-        if here is None:
+        here, others = seen(look, self.region)
+        self.entry_only = False
+        if here is None or others is None:
+            self._look_at_entry(look, others)
             return
-        self.entry_only = others is None
+        self.blind = False
         self.rung_ms += look.span_ms
         pairs = [error_pair(here, others)]
         warm = self.rung_ms > self._warm_ms
@@ -107,13 +122,35 @@ class Stream:
         self._requests += pairs[0].canary + pairs[0].others
         self._run_ms += look.span_ms
         self._burn(pairs)
-        if not self.incident:
+        if not self.incident or _far_worse(pairs[0]):
             self.absolute.add(pairs[0])
         self._admit()
         self._waiting = pairs
         self._cold = cold_factor(self._warm_ms, self.rung_ms - look.span_ms / 2)
         self._promote(pairs, max(next_bp, look.share_bp))
-        self._open_ms += look.span_ms
+        self._pass_time(look.span_ms)
+
+    def _look_at_entry(self, look: Look, others: Counts | None) -> None:
+        """With a side unseen the users' entry speaks, of errors and only against us."""
+        clump = self.noise[0].clump
+        here = at_entry(look, others, self.noise[0].usual, clump)
+        self.blind = here is None
+        if here is None:
+            return
+        self.entry_only = True
+        pair = error_pair(here, others)
+        self.absolute.add(pair)
+        if others is None:
+            return
+        pairs = [pair, *[NOTHING] * (len(self.noise) - 1)]
+        self._burn(pairs)
+        self._admit()
+        self._waiting, self._better = pairs, [0.0] * len(pairs)
+        self.signals[0].count(pair)
+        self._pass_time(look.span_ms)
+
+    def _pass_time(self, span_ms: int) -> None:
+        self._open_ms += span_ms
         self._against = None
         if self._open_ms >= self._block_ms:
             self._close(stepped=False)
@@ -142,6 +179,11 @@ class Stream:
             return usual * requests, requests
         before = self.signals[index].before
         return before.others_bad, before.others
+
+    @property
+    def warm_ms(self) -> int:
+        """How long caches are taken for cold on this rung."""
+        return self._warm_ms
 
     def cold_ms(self) -> int:
         """How long slow answers are not counted yet."""
@@ -184,8 +226,11 @@ class Stream:
         """Keep the last minute's counts, incidents too, for finding incidents."""
         if self._minute_ms >= BLOCK_MS:
             self._minute, self._minute_ms = NOTHING, 0
+            self._minutes += 1
             for one in self.signals:
                 one.before = one.run
+                if self._minutes % RECENT_MINUTES == 0:
+                    one.recent, one.lately = one.lately, NOTHING
         self._minute = self._minute.plus(pair)
         self._minute_ms += span_ms
 
@@ -217,8 +262,6 @@ class Stream:
         ):
             # The incident began in the other scrape: this look says nothing either.
             signal.promote -= better if excused else 0.0
-        if self.entry_only:
-            return
         added = np.array([_row(pair) for pair in waited], dtype=np.float64)
         added[0, 0] *= self._cold
         if not self._open.any():
@@ -243,7 +286,8 @@ class Stream:
     def _expect(self) -> None:
         """Open the block with as many bad answers as are usual in it."""
         level = self._level[:, 0] / self._level[:, 1]
-        requests = self.rate() * self._block_ms / 1000
+        usual = self.learned.mrps / 1000 if self.learned else 0.0
+        requests = (usual or self.rate()) * self._block_ms / 1000
         self.comparison.begin(level, requests)
         self.band.begin(level, requests)
 
@@ -277,8 +321,13 @@ class Stream:
                     self._better[index] = better / mean_clump(noise)
                     signal.promote += self._better[index]
             if not burned[index]:
-                signal.run = signal.run.plus(pair)
-                signal.rung = signal.rung.plus(pair)
+                signal.count(pair)
+
+
+def _far_worse(pair: Pair) -> bool:
+    """Is the region failing so much more that no shared incident explains it?"""
+    others = FAR_TIMES * pair.others_bad * pair.canary
+    return pair.canary_bad * pair.others > others
 
 
 def cold_factor(warm_ms: int, since_ms: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 from dayshift.errors import Bug
 from dayshift.gates import Judge, Look
 from dayshift.gates.incident import failing, slow
-from dayshift.gates.signals import Pair, common_bound, seen_at_entry, slow_pair
+from dayshift.gates.signals import Pair, at_entry, common_bound, seen, slow_pair
 from dayshift.model.estate import GatePolicy, GaugeRule
 from dayshift.model.evidence import Counts, Verdict, VerdictKind
 from tests.gates.world import AMS, DEMO, FRA, ONLY_ERRORS, learned, told
@@ -19,11 +19,11 @@ UNTRUSTED = msgspec.structs.replace(DEMO, trusted=False)
 DIM = msgspec.structs.replace(DEMO, dwell_ms_min=60_000)
 COLD = msgspec.structs.replace(DEMO, warmup_ms=120_000)
 LOOK_MS = 1_000
-Seen = tuple[Counts | None, Counts | None]
+Sides = tuple[Counts | None, Counts | None]
 
 
 def judged(
-    *seen: Seen,
+    *looks: Sides,
     policy: GatePolicy = DEMO,
     share: int = 100,
     judge: Judge | None = None,
@@ -31,7 +31,7 @@ def judged(
 ) -> Judge:
     """The judge after these looks at fra and ams."""
     judge = judge or Judge(policy, (), FRA, (100, 500, 2500, 5000))
-    for here, there in seen:
+    for here, there in looks:
         regions = {FRA: here, AMS: there}
         judge.observe(Look(0, span_ms, share, regions))
     return judge
@@ -54,7 +54,7 @@ ONE_BAD = [(told(5, 1), told(350)), (told(5), told(350))]
         (CLEAN, DEMO, {}, PASS, "more fail than elsewhere; needed 20:1"),
         (CLEAN[:2], DEMO, {}, HOLD, "evidence still thin: 0 of 10 requests"),
         (CLEAN, DIM, {}, HOLD, "15 s of 60 s at 1.00 % are over"),
-        (CLEAN, COLD, {}, HOLD, "no answers of fra timed around 100 ms"),
+        (CLEAN, COLD, {}, HOLD, "caches of fra are cold"),
         (CLEAN, DEMO, {"fresh": False}, BLIND, "the last counts are too old"),
         (BAD, DEMO, {"fresh": False}, BLIND, "the last counts are too old"),
         (CLEAN, DEMO, {"share_bp": 500}, HOLD, "nothing counted yet in fra"),
@@ -141,7 +141,7 @@ def test_an_outage_of_the_region_alone_is_no_incident(there):
 def test_a_difference_too_small_to_matter_never_fails():
     look = (told(500_000, 70), told(500_000, 20))
     answer = said(judged(*[look] * 3, policy=ONLY_ERRORS, share=5000))
-    assert answer.rollback_mlog10 > answer.rollback_need
+    assert answer.signals[0].against_mlog10 > answer.rollback_need
     assert answer.kind is HOLD
 
 
@@ -213,28 +213,37 @@ ENTRY = Counts(1000, 30)
 
 
 @pytest.mark.parametrize(
-    ("regions", "entry", "here", "others"),
+    ("regions", "here", "others"),
     [
-        ({FRA: Counts(9, 1), AMS: Counts(90, 2)}, ENTRY, (9, 1), (90, 2)),
-        ({FRA: None, AMS: Counts(990, 20)}, ENTRY, (10, 10), (990, 20)),
-        ({FRA: None, AMS: Counts(700, 20)}, ENTRY, (300, 10), (700, 20)),
-        ({FRA: None, AMS: Counts(1100, 50)}, ENTRY, (0, 0), (1100, 50)),
-        ({FRA: Counts(9, 1), AMS: None}, ENTRY, (9, 1), (991, 29)),
-        ({FRA: None, AMS: None}, None, None, None),
-        ({FRA: Counts(9), AMS: None}, None, None, None),
-        ({FRA: Counts(9), AMS: Counts(5), "nyc": None}, None, None, None),
-        ({FRA: Counts(9), AMS: Counts(5), "nyc": Counts(6, 1)}, None, (9, 0), (11, 1)),
-        ({FRA: Counts(9)}, None, None, None),
+        ({FRA: Counts(10, 1), AMS: Counts(90, 2)}, (10, 1), (90, 2)),
+        ({FRA: None, AMS: Counts(90, 2)}, None, (90, 2)),
+        ({FRA: Counts(10, 1), AMS: None}, (10, 1), None),
+        ({FRA: Counts(10, 1), AMS: Counts(9), "ber": None}, (10, 1), None),
+        ({FRA: Counts(10, 1), AMS: Counts(9), "ber": Counts(8, 3)}, (10, 1), (17, 3)),
+        ({FRA: Counts(10, 1)}, (10, 1), None),
     ],
 )
-def test_what_is_missing_is_told_by_the_entry_or_not_at_all(
-    regions, entry, here, others
-):
+def test_the_others_are_seen_whole_or_not_at_all(regions, here, others):
     def told_as(one: Counts | None) -> tuple[int, int] | None:
         return None if one is None else (one.requests, one.errors)
 
-    mine, theirs = seen_at_entry(Look(0, 1, 100, regions, entry=entry), FRA)
+    mine, theirs = seen(Look(0, 1, 100, regions), FRA)
     assert (told_as(mine), told_as(theirs)) == (here, others)
+
+
+@pytest.mark.parametrize(
+    ("others", "usual", "errors"),
+    [
+        (Counts(5_000, 0), 0.0, 96),
+        (Counts(5_000, 15), 0.0, 69),
+        (None, 0.0, 96),
+        (None, 0.003, 69),
+    ],
+)
+def test_the_entry_tells_what_neither_others_nor_chance_explain(others, usual, errors):
+    look = Look(0, 1, 5000, {}, entry=Counts(10_000, 100))
+    assert at_entry(look, others, usual, 1.0) == Counts(5_000, errors)
+    assert at_entry(Look(0, 1, 5000, {}), others, usual, 1.0) is None
 
 
 @pytest.mark.parametrize(
