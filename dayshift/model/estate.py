@@ -32,18 +32,23 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class DialSpec(msgspec.Struct, frozen=True):
-    """One dial of a service; dials are listed from the user inwards."""
+    """One dial of a service; dials are listed from the user inwards.
+
+    `agents` names the agents that reach its instances; none: the controller itself.
+    """
 
     name: str
     kind: DialKind
     ref: DriverRef
+    agents: tuple[str, ...] = ()
 
 
 class MeterSpec(msgspec.Struct, frozen=True):
     """One source of measurements for one service; `regions` it can speak about.
 
     `users` names the class of users that it counts; empty: all of them. `every_ms` is
-    how often it has new counts (the scrape interval); 0: whenever it is asked.
+    how often it has new counts (the scrape interval); 0: whenever it is asked. `place`
+    is where the system that answers stands; empty: with what it measures.
     """
 
     name: str
@@ -53,6 +58,7 @@ class MeterSpec(msgspec.Struct, frozen=True):
     gate: bool = True
     users: str = ""
     every_ms: int = 0
+    place: str = ""
 
 
 class ProbeSpec(msgspec.Struct, frozen=True):
@@ -125,6 +131,41 @@ class NotifySpec(msgspec.Struct, frozen=True):
     name: str
     ref: DriverRef
     escalate_ms: int = 0
+
+
+class StoreSpec(msgspec.Struct, frozen=True):
+    """Where the journal's records lie. `members` maps each member of the store to its
+    place: a region, or a place beside the regions."""
+
+    driver: str = "sqlite"
+    options: Options = {}
+    members: dict[str, str] = {}
+
+
+class ControllerSpec(msgspec.Struct, frozen=True):
+    """One controller and its place: a region, or a place beside the regions."""
+
+    name: str
+    place: str
+
+
+class AgentSpec(msgspec.Struct, frozen=True):
+    """The agent of one machine that has sockets. `ca`, `cert` and `key` are references
+    to secrets or paths beside the estate file."""
+
+    name: str
+    place: str
+    url: str
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
+class VotingSpec(msgspec.Struct, frozen=True):
+    """A system that decides by majority; `members` maps each voter to its place."""
+
+    name: str
+    members: dict[str, str]
 
 
 class GaugeRule(msgspec.Struct, frozen=True):
@@ -201,6 +242,10 @@ class Estate(msgspec.Struct, frozen=True):
     policy: Policy = Policy()
     fingerprint: str = ""
     calibrations: tuple[Calibration, ...] = ()
+    journal: StoreSpec = StoreSpec()
+    controllers: tuple[ControllerSpec, ...] = ()
+    agents: tuple[AgentSpec, ...] = ()
+    voting: tuple[VotingSpec, ...] = ()
 
     def region_names(self) -> tuple[str, ...]:
         return tuple(region.name for region in self.regions)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from dayshift.runtime.settings.estate_file import Options, Strict, duration
+from dayshift.runtime.settings.forms import Options, Strict, duration
 from dayshift.runtime.settings.units import Duration, Name
 
 LIMIT_MS_DEFAULT = 3_600_000

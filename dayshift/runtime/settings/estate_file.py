@@ -6,72 +6,36 @@ in `rules`. Descriptions teach: they are what an editor shows, from the JSON Sch
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import Field
 
 from dayshift.model.dial import DialKind
 from dayshift.model.estate import Disposition, GatePolicy, Policy
 from dayshift.model.evidence import Side
+from dayshift.runtime.settings.forms import (
+    Driven,
+    Strict,
+    duration,
+    share,
+    shares,
+)
+from dayshift.runtime.settings.places_form import AgentFile, JournalFile
 from dayshift.runtime.settings.units import (
     Duration,
     Moment,
     Name,
     Percent,
-    duration_text,
-    share_text,
 )
 
-Options = dict[str, Any]
 PPM = 1_000_000
 GAUGE_MAX = 1e12
 POLICY = Policy()
 GATE = GatePolicy()
 
 
-class Strict(BaseModel):
-    """Unknown keys are errors, and so are values of another type."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
-    )
-
-
-def duration(default_ms: int, description: str) -> Any:
-    """A duration whose default an editor shows as people write it."""
-    shown: JsonDict = {"default": duration_text(default_ms)}
-    return Field(default_ms, description=description, json_schema_extra=shown)
-
-
-def share(default_bp: int, description: str) -> Any:
-    """A share whose default an editor shows as people write it."""
-    shown: JsonDict = {"default": share_text(default_bp)}
-    return Field(default_bp, description=description, json_schema_extra=shown)
-
-
-def _shares(default_bp: tuple[int, ...], description: str) -> Any:
-    return Field(
-        default_factory=lambda: list(default_bp),
-        description=description,
-        json_schema_extra={"default": [share_text(bp) for bp in default_bp]},
-    )
-
-
 class RegionFile(Strict):
     """One region."""
 
     title: str = Field(default="", description="What people call the region.")
-
-
-class Driven(Strict):
-    """Something with a driver."""
-
-    driver: str = Field(description="Name of an installed driver.")
-    options: Options = Field(
-        default_factory=dict,
-        description="What the driver asks for; each driver documents its own keys.",
-    )
 
 
 class DialFile(Driven):
@@ -83,6 +47,11 @@ class DialFile(Driven):
         description="split: one row of shares over regions. forward: for arrivals at "
         "each region, a row of shares over the regions that serve them. switch: on or "
         "off for each region.",
+    )
+    agents: list[Name] = Field(
+        default_factory=list,
+        description="The agents that reach its instances. Absent: the controller "
+        "reaches them itself.",
     )
 
 
@@ -112,6 +81,11 @@ class MeterFile(Driven):
     regions: list[Name] = Field(
         default_factory=list,
         description="The regions that it measures. Absent: all of them.",
+    )
+    place: Name = Field(
+        default="",
+        description="Where the system that answers stands (a monitoring server): a "
+        "region, or a place beside them. Absent: with what it measures.",
     )
 
 
@@ -321,11 +295,11 @@ class PolicyFile(Strict):
     headroom: Percent = share(
         POLICY.headroom_bp, "No survivor is filled beyond this share of its capacity."
     )
-    drain: list[Percent] = _shares(
+    drain: list[Percent] = shares(
         POLICY.drain_bp, "Stops of the drain: shares of all traffic, falling to 0 %."
     )
     drain_dwell: Duration = duration(POLICY.drain_dwell_ms, "Pause on each stop.")
-    ramp: list[Percent] = _shares(
+    ramp: list[Percent] = shares(
         POLICY.ramp_bp, "Rungs of the return: shares of all traffic, rising."
     )
     soak: Duration = duration(POLICY.soak_ms, "Watch at the full share, before `done`.")
@@ -385,6 +359,23 @@ class EstateFile(Strict):
     )
     notify: list[NotifyFile] = Field(
         default_factory=list, description="Whom to call, in this order."
+    )
+    journal: JournalFile = Field(
+        default_factory=JournalFile, description="Where the journal's records lie."
+    )
+    controllers: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="Each controller's place: a region, or a place beside them. "
+        "Absent: one controller, wherever it is started.",
+    )
+    agents: dict[Name, AgentFile] = Field(
+        default_factory=dict,
+        description="Machines whose sockets are reached through an agent.",
+    )
+    voting: dict[Name, dict[Name, Name]] = Field(
+        default_factory=dict,
+        description="Systems that decide by majority, each with the place of every "
+        "voter: a region must not be taken out when it would lose one its majority.",
     )
     policy: PolicyFile = Field(
         default_factory=PolicyFile,

@@ -19,7 +19,8 @@ from dayshift.model.estate import Change, Estate
 from dayshift.runtime.settings import calibration_file
 from dayshift.runtime.settings.change_file import ChangeFile
 from dayshift.runtime.settings.change_rules import change_rules, step_lists
-from dayshift.runtime.settings.estate_file import Driven, EstateFile
+from dayshift.runtime.settings.estate_file import EstateFile
+from dayshift.runtime.settings.forms import Driven
 from dayshift.runtime.settings.policy_rules import gauge_rules
 from dayshift.runtime.settings.resolve import change_of, estate_of
 from dayshift.runtime.settings.rules import estate_rules

@@ -7,12 +7,12 @@ from dayshift.model.estate import Change, DriverRef, Estate
 from dayshift.runtime.settings.change_file import ChangeFile, StepFile
 from dayshift.runtime.settings.estate_file import (
     PPM,
-    Driven,
     EstateFile,
     GateFile,
     PolicyFile,
     ServiceFile,
 )
+from dayshift.runtime.settings.forms import Driven
 
 
 def estate_of(file: EstateFile) -> Estate:
@@ -34,6 +34,19 @@ def estate_of(file: EstateFile) -> Estate:
             m.NotifySpec(one.name, _ref(one), one.escalate) for one in file.notify
         ),
         policy=_policy(file.policy),
+        journal=m.StoreSpec(
+            file.journal.driver, file.journal.options, dict(file.journal.members)
+        ),
+        controllers=tuple(
+            m.ControllerSpec(name, place) for name, place in file.controllers.items()
+        ),
+        agents=tuple(
+            m.AgentSpec(name, one.place, one.url, one.ca, one.cert, one.key)
+            for name, one in file.agents.items()
+        ),
+        voting=tuple(
+            m.VotingSpec(name, dict(members)) for name, members in file.voting.items()
+        ),
     )
 
 
@@ -46,7 +59,10 @@ def _service(name: str, file: ServiceFile, names: tuple[str, ...]) -> m.Service:
         name=name,
         shares=dict(file.shares),
         capacity_rps=dict(file.capacity_rps),
-        dials=tuple(m.DialSpec(one.name, one.kind, _ref(one)) for one in file.dials),
+        dials=tuple(
+            m.DialSpec(one.name, one.kind, _ref(one), tuple(one.agents))
+            for one in file.dials
+        ),
         meters=tuple(
             m.MeterSpec(
                 one.name,
@@ -56,6 +72,7 @@ def _service(name: str, file: ServiceFile, names: tuple[str, ...]) -> m.Service:
                 one.gate,
                 one.users,
                 one.every,
+                one.place,
             )
             for one in file.meters
         ),

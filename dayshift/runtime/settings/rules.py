@@ -20,6 +20,7 @@ from dayshift.runtime.settings.estate_file import (
     ResidueFile,
     ServiceFile,
 )
+from dayshift.runtime.settings.place_rules import place_rules
 from dayshift.runtime.settings.policy_rules import pace_rules, policy_rules
 from dayshift.runtime.settings.units import WILDCARD, name_fault
 from dayshift.runtime.settings.yaml_source import Path_, Source, short
@@ -54,6 +55,7 @@ def estate_rules(file: EstateFile, source: Source) -> None:
     channels = [(one.name, ("notify", i, "name")) for i, one in enumerate(file.notify)]
     unique(channels, source, "acknowledgements name the channel by it")
     policy_rules(file.policy, source)
+    place_rules(file, source)
     paced = (
         (("services", name, "meters", number), meter)
         for name, service in file.services.items()
@@ -65,7 +67,7 @@ def estate_rules(file: EstateFile, source: Source) -> None:
 
 def _estate_names(file: EstateFile) -> Iterator[tuple[str, Path_]]:
     yield file.estate, ("estate",)
-    for key in ("regions", "services", "duties", "brackets"):
+    for key in ("regions", "services", "duties", "brackets", "agents", "controllers"):
         for name in getattr(file, key):
             yield name, (key, name)
     for service, one in file.services.items():
