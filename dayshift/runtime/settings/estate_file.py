@@ -361,7 +361,8 @@ class EstateFile(Strict):
         default_factory=list, description="Whom to call, in this order."
     )
     journal: JournalFile = Field(
-        default_factory=JournalFile, description="Where the journal's records lie."
+        default_factory=JournalFile,
+        description="The store of the journal, and where its members stand.",
     )
     controllers: dict[Name, Name] = Field(
         default_factory=dict,
