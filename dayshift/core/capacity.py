@@ -8,7 +8,7 @@ from dayshift.limits import FULL_BP
 from dayshift.model.estate import Service
 from dayshift.model.evidence import Side
 from dayshift.model.plan import Capacity
-from dayshift.model.sight import Sight
+from dayshift.model.sight import PlaceSight, Sight
 from dayshift.model.units import Row
 
 
@@ -18,26 +18,35 @@ def load_mrps(sight: Sight, service: Service) -> int | None:
     Each region is taken from its freshest users-side meter; None when one is unknown,
     for a load that was not measured is not zero.
     """
+    seen = sight.service(service.name)
+    if seen.places.keys() == service.shares.keys():
+        return seen.mrps if seen.measured == len(seen.places) else None
     total = 0
     for region in service.shares:
-        meters = [
-            one
-            for one in sight.place(service.name, region).meters
-            if one.side is Side.USERS and one.age_ms is not None
-        ]
-        if not meters:
+        mrps = _place_mrps(sight.place(service.name, region))
+        if mrps is None:
             return None
-        total += min(meters, key=lambda one: one.age_ms or 0).mrps
+        total += mrps
     return total
+
+
+def _place_mrps(place: PlaceSight) -> int | None:
+    meters = [
+        one
+        for one in place.meters
+        if one.side is Side.USERS and one.age_ms is not None
+    ]
+    if not meters:
+        return None
+    return min(meters, key=lambda one: one.age_ms or 0).mrps
 
 
 def after(service: Service, row: Row, total_mrps: int) -> tuple[Capacity, ...]:
     """Every region's fill when `row` divides `total_mrps`."""
     out = []
     for region, share in sorted(row.items()):
-        load = -(-total_mrps * share // (FULL_BP * 1000))
         limit = service.capacity_rps[region]
-        filled = load * FULL_BP // limit if limit else (FULL_BP * 10 if load else 0)
+        load, filled = _filled(share, limit, total_mrps)
         out.append(Capacity(service.name, region, load, limit, filled))
     return tuple(out)
 
@@ -48,10 +57,30 @@ def worst(
     loads_mrps: Mapping[str, int],
 ) -> Capacity | None:
     """The fullest region over all services, or None when nothing is moved."""
-    every = [
-        one
-        for service in services
-        if service.name in rows and service.name in loads_mrps
-        for one in after(service, rows[service.name], loads_mrps[service.name])
-    ]
-    return max(every, key=lambda one: one.filled_bp, default=None)
+    found: tuple[int, Service] | None = None
+    for service in services:
+        row, load_mrps = rows.get(service.name), loads_mrps.get(service.name)
+        if row and load_mrps is not None:
+            filled = _fullest_bp(service, row, load_mrps)
+            if found is None or filled > found[0]:
+                found = filled, service
+    if found is None:
+        return None
+    every = after(found[1], rows[found[1].name], loads_mrps[found[1].name])
+    return max(every, key=lambda one: one.filled_bp)
+
+
+def _fullest_bp(service: Service, row: Row, total_mrps: int) -> int:
+    """How full the fullest region is. Many regions have the same share and the same
+    limit: each such pair is asked once."""
+    limits = map(service.capacity_rps.__getitem__, row)
+    pairs = dict.fromkeys(zip(row.values(), limits, strict=True))
+    return max(_filled(share, limit, total_mrps)[1] for share, limit in pairs)
+
+
+def _filled(share: int, limit_rps: int, total_mrps: int) -> tuple[int, int]:
+    """A region's load in requests per second, and how full that makes it."""
+    load = -(-total_mrps * share // (FULL_BP * 1000))
+    if not limit_rps:
+        return load, FULL_BP * 10 if load else 0
+    return load, load * FULL_BP // limit_rps

@@ -117,8 +117,8 @@ def _go_on(desk: Desk) -> None:
 
 def _recover(desk: Desk) -> None:
     """Intents of an earlier epoch have no outcome: look, then write one."""
-    for key, asked in sorted(desk.run.asked.items()):
-        if asked.result is None and asked.epoch < desk.state.epoch:
+    for key, asked in sorted(desk.under_way.items()):
+        if asked.epoch < desk.state.epoch:
             outcome = _observed_outcome(desk, key, asked)
             if outcome is not None:
                 desk.records.append(outcome)
@@ -212,7 +212,7 @@ def _drift(desk: Desk) -> None:
     for dial in sorted(desk.plan.baseline):
         reading = desk.sight.dials.get(dial)
         confirmed_at = desk.state.confirmed_at.get(dial)
-        if reading is None or _pending(desk, dial):
+        if reading is None or dial in desk.busy:
             continue
         if confirmed_at and not _newer(reading.at, confirmed_at):
             continue
@@ -228,13 +228,6 @@ def _newer(reading: Instant, confirmed: Instant) -> bool:
     if reading.boot_id != confirmed.boot_id:
         return True
     return reading.mono_ms > confirmed.mono_ms
-
-
-def _pending(desk: Desk, dial: str) -> bool:
-    return any(
-        one.action.target == dial and one.result is None
-        for one in desk.run.asked.values()
-    )
 
 
 def _fence(desk: Desk) -> None:

@@ -45,6 +45,12 @@ class Desk:
         self.actions: list[Action] = []
         self.waiting: list[Waiting] = []
         self.wake_ms = 1_000
+        self.under_way = {
+            key: one for key, one in run.asked.items() if one.result is None
+        }
+        """Actions without an outcome yet, by key."""
+        self.busy = {one.action.target for one in self.under_way.values()}
+        """What they act on."""
 
     @property
     def region(self) -> str:
@@ -136,17 +142,16 @@ class Desk:
 
     def settled(self) -> bool:
         """True when no action is under way, whose effect could still come."""
-        under_way = [k for k, one in self.run.asked.items() if one.result is None]
-        if under_way:
-            self.wait("ACTING", f"{under_way[0]} to end", "its outcome is read back")
-        return not under_way
+        for key in self.under_way:
+            self.wait("ACTING", f"{key} to end", "its outcome is read back")
+            return False
+        return True
 
     def _busy(self, action: Action) -> bool:
         """One action at a time for each target, so that outcomes cannot overtake."""
-        return any(
-            one.result is None and one.action.target == action.target
-            for one in self.run.asked.values()
-        ) or any(one.target == action.target for one in self.actions)
+        return action.target in self.busy or any(
+            one.target == action.target for one in self.actions
+        )
 
     def take(self, stage: Stage, key: str, revert_to_baseline: bool = False) -> bool:
         """Move every dial of `stage` in its order; True once all are read back."""

@@ -214,21 +214,18 @@ def survivors_reason(plan: Plan, sight: Sight, region: str) -> Reason | None:
     """Enough other regions serve every service, and none of them is in trouble."""
     policy = plan.estate.policy
     for service in plan.estate.services:
-        others = [name for name in service.shares if name != region]
-        healthy = [n for n in others if proof.serving(sight, service.name, n, policy)]
-        if len(healthy) < policy.serving:
+        enough, count = proof.enough_serve(sight, service, region, policy)
+        if not enough:
             return Reason(
                 "LAST-SERVER",
-                f"{len(healthy)} other regions are proven to serve {service.name} "
+                f"{count} other regions are proven to serve {service.name} "
                 f"(policy.serving is {policy.serving})",
                 because="invariant: never the last server",
                 so=f"{region} is not drained further",
                 next="mend the survivors; see `dayshift status`",
             )
-        for name in others:
-            text = proof.trouble(sight, service, name, policy)
-            if text and service.shares[name]:
-                return _trouble(text)
+        for text in proof.troubles(sight, service, region, policy):
+            return _trouble(text)
     return None
 
 

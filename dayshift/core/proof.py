@@ -3,18 +3,20 @@ trouble. Every proof rests on fresh observations; nothing is proven by silence."
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dayshift.model.estate import Disposition, Estate, Policy, Service
 from dayshift.model.evidence import Side
-from dayshift.model.sight import MeterSight, PlaceSight, Sight
-
-TROUBLE_REQUESTS_MIN = 10
-"""Fewer bad answers than this in the window say nothing about a region."""
-
+from dayshift.model.sight import (
+    ERRORS_MIN,
+    PROBE_FAILURES,
+    MeterSight,
+    PlaceSight,
+    Sight,
+)
 
 RESIDUE = "residue "
 """How a gap begins that is only about who still comes, not about users or blindness."""
-PROBE_FAILURES = 3
-"""So many failures in a row are no blip."""
 
 
 def serving(sight: Sight, service: str, region: str, policy: Policy) -> bool:
@@ -41,6 +43,34 @@ def serving(sight: Sight, service: str, region: str, policy: Policy) -> bool:
     )
 
 
+def enough_serve(
+    sight: Sight, service: Service, region: str, policy: Policy
+) -> tuple[bool, int]:
+    """Whether enough regions beside `region` are proven to serve, and how many are;
+    counting ends as soon as they are enough."""
+    count = 0
+    for name in service.shares:
+        if name != region and serving(sight, service.name, name, policy):
+            count += 1
+            if count >= policy.serving:
+                break
+    return count >= policy.serving, count
+
+
+def troubles(
+    sight: Sight, service: Service, region: str, policy: Policy
+) -> Iterator[str]:
+    """What is wrong with the regions beside `region` that have a share."""
+    suspects = sight.service(service.name).suspects
+    if not suspects:
+        return
+    for name, share in service.shares.items():
+        if name != region and share and name in suspects:
+            text = trouble(sight, service, name, policy)
+            if text:
+                yield text
+
+
 def serving_regions(sight: Sight, estate: Estate, service: str) -> tuple[str, ...]:
     """Every region that is proven to serve `service` now."""
     return tuple(
@@ -65,7 +95,7 @@ def trouble(sight: Sight, service: Service, region: str, policy: Policy) -> str 
     for meter in place.meters:
         if meter.side is not Side.USERS or not is_fresh(meter, policy):
             continue
-        bad = meter.errors >= TROUBLE_REQUESTS_MIN and meter.error_ppm > limit_ppm
+        bad = meter.errors >= ERRORS_MIN and meter.error_ppm > limit_ppm
         if bad:
             return (
                 f"{region} answers {meter.error_ppm / 10_000:.2f} % errors to users of "

@@ -139,15 +139,8 @@ class DialReading(msgspec.Struct, frozen=True):
     @property
     def mixed(self) -> bool:
         """True when the instances disagree."""
-        return (
-            len(
-                {
-                    msgspec.json.encode(one.setting, order="sorted")
-                    for one in self.instances
-                }
-            )
-            > 1
-        )
+        first = self.instances[0].setting if self.instances else None
+        return any(one.setting != first for one in self.instances)
 
     @property
     def fault(self) -> str:

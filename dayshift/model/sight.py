@@ -7,6 +7,7 @@ is what the journal keeps as a decision's inputs.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -101,7 +102,54 @@ class BracketSight(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
-class Sight(msgspec.Struct, frozen=True):
+ERRORS_MIN = 10
+"""Fewer bad answers than this in the window say nothing about a region."""
+PROBE_FAILURES = 3
+"""So many failures in a row are no blip."""
+
+
+class ServiceSight:
+    """One service over all regions at a glance: its places by region, those where
+    something may be wrong, and the users' requests that were measured.
+
+    `mrps` adds up the freshest users' meter of each of the `measured` places.
+    """
+
+    __slots__ = ("measured", "mrps", "places", "suspects")
+
+    def __init__(self) -> None:
+        self.places: dict[str, PlaceSight] = {}
+        self.suspects: dict[str, PlaceSight] = {}
+        self.measured = 0
+        self.mrps = 0
+
+    def add(self, place: PlaceSight) -> None:
+        """Take in a place; of two for one region the first counts."""
+        region = place.region
+        if region in self.places:
+            return
+        self.places[region] = place
+        mrps, youngest = 0, None
+        for meter in place.meters:
+            if meter.side is _USERS:
+                age_ms = meter.age_ms
+                if age_ms is not None and (youngest is None or age_ms < youngest):
+                    mrps, youngest = meter.mrps, age_ms
+                if meter.errors >= ERRORS_MIN:
+                    self.suspects[region] = place
+        if youngest is not None:
+            self.measured += 1
+            self.mrps += mrps
+        for probe in place.probes:
+            if probe.failures >= PROBE_FAILURES:
+                self.suspects[region] = place
+
+
+_USERS = Side.USERS
+_NOTHING = ServiceSight()
+
+
+class Sight(msgspec.Struct, frozen=True, dict=True):
     """Everything at once."""
 
     at: Instant
@@ -115,8 +163,22 @@ class Sight(msgspec.Struct, frozen=True):
     store_room_bytes: int = 1 << 40
     clock_jump_ms: int = 0
 
+    @cached_property
+    def services(self) -> dict[str, ServiceSight]:
+        """Every service at a glance, found in one walk however often it is asked."""
+        found: dict[str, ServiceSight] = {}
+        for place in self.places:
+            known = found.get(place.service)
+            if known is None:
+                known = found[place.service] = ServiceSight()
+            known.add(place)
+        return found
+
+    def service(self, name: str) -> ServiceSight:
+        """One service over all regions."""
+        return self.services.get(name, _NOTHING)
+
     def place(self, service: str, region: str) -> PlaceSight:
-        for one in self.places:
-            if one.service == service and one.region == region:
-                return one
-        return PlaceSight(service, region)
+        """One service in one region; an empty sight where nothing was seen."""
+        found = self.service(service).places.get(region)
+        return found or PlaceSight(service, region)
