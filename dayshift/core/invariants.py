@@ -6,12 +6,15 @@ the process before it can act on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState, Status
 from dayshift.core.transitions import ENDED
+from dayshift.errors import Bug
 from dayshift.model.dial import DialKind
-from dayshift.model.records import ActionKind, Phase
+from dayshift.model.records import ActionKind, AnyBody, Phase, Record
+from dayshift.model.units import Instant
 
 
 def violations(state: JournalState) -> tuple[str, ...]:
@@ -21,6 +24,24 @@ def violations(state: JournalState) -> tuple[str, ...]:
     if run is not None:
         found.extend(_run(state, run))
     return tuple(found)
+
+
+def foresee(
+    state: JournalState, bodies: Sequence[AnyBody], now: Instant, epoch: int, run: str
+) -> None:
+    """Fold what would be written, before it is.
+
+    Why: a record that cannot be folded, or that leads to a broken promise, would stop
+    every later controller too.
+
+    Raises:
+        Bug: so would these; nothing was written.
+    """
+    for body in bodies:
+        state = fold(state, Record(state.seq + 1, "", now, epoch, run, body))
+    broken = violations(state)
+    if broken:
+        raise Bug(f"the state would break an invariant: {'; '.join(broken)}")
 
 
 def _settings(state: JournalState) -> Iterator[str]:

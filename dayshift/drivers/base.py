@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from dayshift.model.dial import Abilities, Claim, DialReading, Setting, Token
 from dayshift.model.estate import Interrupt
 from dayshift.model.evidence import MeterReading, ProbeReading
+from dayshift.model.points import NOWHERE, Points
 from dayshift.model.sight import WorkSight
 from dayshift.model.units import Clock
 
@@ -49,7 +50,8 @@ class Context(msgspec.Struct, frozen=True):
     """What a driver is given: never a global.
 
     `base_dir` is where the estate file lies (relative paths start there); `state_dir`
-    is Dayshift's own; `secret` resolves a reference at use; `redact` cleans any text.
+    is Dayshift's own; `secret` resolves a reference at use; `redact` cleans any text;
+    `points` is told where a driver of several instances is half-way.
     """
 
     estate: str
@@ -58,6 +60,7 @@ class Context(msgspec.Struct, frozen=True):
     clock: Clock
     secret: Callable[[str], str]
     redact: Callable[[str], str]
+    points: Points = NOWHERE
 
 
 class Dial(Protocol):

@@ -22,6 +22,7 @@ from dayshift.journal.chain import read_link
 from dayshift.journal.codec import decode_record
 from dayshift.journal.slots import Slots, read_slots
 from dayshift.limits import EMERGENCY_BYTES
+from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.records import Record
 
 EMERGENCY = "emergency"
@@ -56,7 +57,8 @@ class EmergencyDamaged(ValueError):
 class EmergencyFile:
     """The open file; `append` is durable on return."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, points: Points = NOWHERE) -> None:
+        self._points = points
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(self._fd).st_size < EMERGENCY_BYTES:
@@ -89,6 +91,7 @@ class EmergencyFile:
         try:
             os.pwrite(self._fd, header + payload, self._end)
             os.fsync(self._fd)
+            self._points.at(Point.FRAMED)
             self._write_count(_Count(generation, self._batches + 1))
         except OSError as error:
             raise JournalFull(_no_room(str(error))) from None

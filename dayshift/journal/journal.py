@@ -24,6 +24,7 @@ from dayshift.journal.signing import HeadNote, Signer, pack
 from dayshift.journal.slots import open_slots
 from dayshift.journal.sqlite import SqliteStore
 from dayshift.model.dial import Claim
+from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.records import AnyBody, Genesis, Lease, Merged, Record
 from dayshift.model.units import Clock
 
@@ -32,11 +33,17 @@ class Journal(JournalView):
     """The one writer's journal. Use `open`; appends are one at a time."""
 
     def __init__(
-        self, folder: Path, store: SqliteStore, lock: WriterLock, clock: Clock
+        self,
+        folder: Path,
+        store: SqliteStore,
+        lock: WriterLock,
+        clock: Clock,
+        points: Points = NOWHERE,
     ) -> None:
         super().__init__(folder, store)
         self._lock = lock
         self._clock = clock
+        self._points = points
         self._stored = store.head()
         self._unstored: Head | None = None
         self._epoch = _epoch_at(store, self._stored)
@@ -44,7 +51,7 @@ class Journal(JournalView):
         self._signed: SignedHead | None = None
         self._mark = open_slots(folder / MARK)
         self._head_file = open_slots(folder / HEAD)
-        self._emergency = EmergencyFile(folder / EMERGENCY)
+        self._emergency = EmergencyFile(folder / EMERGENCY, points)
 
     @classmethod
     def open(
@@ -55,6 +62,7 @@ class Journal(JournalView):
         holder: str,
         claims: Sequence[Claim] = (),
         journal_id: str = "",
+        points: Points = NOWHERE,
     ) -> Journal:
         """Become the writer: recover what was left, then begin a new epoch.
 
@@ -78,6 +86,7 @@ class Journal(JournalView):
                 lock = WriterLock.take(folder / LOCK, holder, clock.now())
                 if lock is not None:
                     undo.callback(lock.release, clean=False)
+                    points.at(Point.LOCKED)
                 seen = examine(folder, estate, lock, claims)
                 if lock is None or seen.cell.doing is Doing.REFUSE:
                     raise seen.refusal()
@@ -87,7 +96,7 @@ class Journal(JournalView):
                 undo.callback(store.close)
                 if seen.cell.doing is Doing.CREATE:
                     _create(store, estate, clock, journal_id or secrets.token_hex(16))
-                journal = cls(folder, store, lock, clock)
+                journal = cls(folder, store, lock, clock, points)
                 journal._lead(holder, seen)
             except OSError as error:
                 raise JournalFull(_unwritable(folder, error)) from error
@@ -104,12 +113,14 @@ class Journal(JournalView):
             except JournalFull:
                 self._unstored = seen.log.end
         self._epoch += 1
+        self._points.at(Point.LEADING)
         self._store.lease(self._epoch)
         lease = Lease(self._epoch, holder)
         try:
             self.append(lease)
         except JournalFull:
             self.append_emergency(lease)
+        self._points.at(Point.LED)
 
     def _merge(self, log: EmergencyLog) -> None:
         """Chain the entries to the head, behind a record that says where they lay."""
@@ -120,7 +131,9 @@ class Journal(JournalView):
         for one in log.records:
             prev = Head(rows[-1].seq, rows[-1].hash)
             rows.append(seal(prev, one.at, one.epoch, one.run, one.body)[0])
+        self._points.at(Point.MERGING)
         self._keep(rows)
+        self._points.at(Point.MERGED)
         self._emergency.reset()
 
     @property
@@ -166,7 +179,9 @@ class Journal(JournalView):
         if not bodies:
             return ()
         rows, records = self._sealed(bodies, run)
+        self._points.at(Point.STRANDING)
         self._emergency.append(rows)
+        self._points.at(Point.STRANDED)
         self._unstored = Head(rows[-1].seq, rows[-1].hash)
         return records
 
@@ -207,8 +222,10 @@ class Journal(JournalView):
             signed = self._signer.sign(note)
             with contextlib.suppress(OSError):
                 self._head_file.write(pack(signed), durable=True)
+            self._points.at(Point.HEAD_FILED)
             with contextlib.suppress(JournalFull):
                 self._store.put_head(signed)
+            self._points.at(Point.HEAD_SIGNED)
             self._signed = signed
         return self._signed
 

@@ -15,6 +15,7 @@ from dayshift.drivers.base import Page, WorkOrder
 from dayshift.errors import DayshiftError, Driver, DriverRetry, Reason, Refused
 from dayshift.limits import DRIVER_TIMEOUT_MS, READ_TIMEOUT_MS
 from dayshift.model.dial import Claim, DialReading, Setting, Token
+from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.records import (
     Action,
     ActionKind,
@@ -42,12 +43,14 @@ class Actuator:
         observer: Observer,
         clock: Clock,
         order: Callable[[str, str], WorkOrder],
+        points: Points = NOWHERE,
     ) -> None:
         self.drivers = drivers
         self.watch = watch
         self.observer = observer
         self.clock = clock
         self.order = order
+        self.points = points
 
     async def perform(
         self, state: JournalState, sight: Sight, action: Action, record: Record
@@ -75,6 +78,7 @@ class Actuator:
     async def _perform(
         self, state: JournalState, sight: Sight, action: Action, record: Record
     ) -> Outcome:
+        await self.points.reach(Point.CLEARED, action)
         match action.kind:
             case ActionKind.SET_DIAL | ActionKind.HOLD_DIAL:
                 return await self._dial(state, sight, action, record)
@@ -97,6 +101,7 @@ class Actuator:
     ) -> Outcome:
         dial = self.drivers.dials[action.target]
         before = await self.clock.within(READ_TIMEOUT_MS, dial.read())
+        await self.points.reach(Point.COMPARED, action)
         token = _token(state, sight, action, record, before)
         if action.kind is ActionKind.SET_DIAL:
             assert action.setting is not None
@@ -106,6 +111,7 @@ class Actuator:
                 return _unproven(action, "it does not show what would be held")
             write = dial.hold(token)
         await self.clock.within(DRIVER_TIMEOUT_MS, write)
+        await self.points.reach(Point.APPLIED, action)
         after = await self.clock.within(READ_TIMEOUT_MS, dial.read())
         self.watch.dial(after)
         wrong = _not_as_asked(after, action.setting, token.claim)
@@ -128,6 +134,7 @@ class Actuator:
         duty = self.drivers.duties[action.target]
         taking = action.kind is ActionKind.TAKE_DUTY
         await self._slow((duty.take if taking else duty.release)(action.region))
+        await self.points.reach(Point.APPLIED, action)
         await self.observer.duty(action.target)
         seen = self.watch.duties[action.target]
         holds = action.region in seen.holders
@@ -141,6 +148,7 @@ class Actuator:
         entering = action.kind is ActionKind.ENTER_BRACKET
         verb = bracket.enter if entering else bracket.leave
         await self._slow(verb(record.run, action.region))
+        await self.points.reach(Point.APPLIED, action)
         await self.observer.bracket(action.target)
         seen = self.watch.brackets[action.target]
         if seen.fault or seen.open is not entering:
@@ -156,6 +164,7 @@ class Actuator:
             urgent=True,
         )
         await self._slow(self.drivers.notify[action.target].send(page))
+        await self.points.reach(Point.APPLIED, action)
         return Outcome(action.key, OutcomeKind.DONE)
 
     async def _work(self, action: Action) -> Outcome:
@@ -164,11 +173,14 @@ class Actuator:
         match action.kind:
             case ActionKind.START_WORK:
                 await self._slow(worker.start(order))
+                await self.points.reach(Point.APPLIED, action)
                 await self.observer.work(action.region, action.target, action.text)
             case ActionKind.STOP_WORK:
                 await self._slow(worker.stop(order))
+                await self.points.reach(Point.APPLIED, action)
             case _:
                 await self._slow(worker.undo(order), UNDO_MS)
+                await self.points.reach(Point.APPLIED, action)
         return Outcome(action.key, OutcomeKind.DONE)
 
 

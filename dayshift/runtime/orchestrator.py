@@ -20,7 +20,7 @@ from dayshift.core.state import JournalState, RunState, Status
 from dayshift.core.watch import Watch, journalled
 from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
-from dayshift.errors import Bug, Driver, JournalFull, Reason, Refused
+from dayshift.errors import Driver, JournalFull, Reason, Refused
 from dayshift.journal.journal import Journal
 from dayshift.journal.sidelog import SideFiles
 from dayshift.limits import (
@@ -32,6 +32,7 @@ from dayshift.limits import (
 )
 from dayshift.model import records as r
 from dayshift.model.plan import Verb
+from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.sight import Sight
 from dayshift.model.units import Clock, Entropy, Instant, elapsed_ms
 from dayshift.runtime.actuator import Actuator
@@ -61,6 +62,7 @@ class Orchestrator:
         clock: Clock,
         entropy: Entropy,
         on_frame: Callable[[Frame], None] = lambda frame: None,
+        points: Points = NOWHERE,
     ) -> None:
         self.journal = journal
         self.state = state
@@ -68,12 +70,15 @@ class Orchestrator:
         self.clock = clock
         self.entropy = entropy
         self.on_frame = on_frame
+        self.points = points
         self.estate = state.plan.estate
         self.watch = Watch(self.estate)
         self.observer = Observer(
             self.estate, drivers, self.watch, clock, lambda: self.state, self.order
         )
-        self.actuator = Actuator(drivers, self.watch, self.observer, clock, self.order)
+        self.actuator = Actuator(
+            drivers, self.watch, self.observer, clock, self.order, points
+        )
         self.side = SideFiles(journal.folder)
         self.samples = Samples(self.side, self.run.run)
         self.gate_samples = GateSamples(self.side, self.run.run)
@@ -214,6 +219,8 @@ class Orchestrator:
         for body in decision.records:
             if isinstance(body, r.Worked) and body.output:
                 self._keep_output(body)
+        for action in decision.actions or (None,):
+            self.points.at(Point.DECIDED, action)
         intents = [r.Intent(action) for action in decision.actions]
         written = self.append(seen, *decision.records, *intents)
         for record in written[1 + len(decision.records) :]:
@@ -228,10 +235,13 @@ class Orchestrator:
             return
         with contextlib.suppress(OSError):
             self.side.put(path(self.order(body.region, body.step)).read_bytes())
+        self.points.at(Point.KEPT)
 
     def _begin(self, action: r.Action, record: r.Record, sight: Sight) -> None:
+        self.points.at(Point.INTENDED, action)
         reason = interlock.reason(self.state, sight, action)
         if reason is not None:
+            self.points.at(Point.REFUSING, action)
             self.append(
                 r.Outcome(action.key, r.OutcomeKind.REFUSED, reason.what, reason)
             )
@@ -243,7 +253,9 @@ class Orchestrator:
 
     async def _act(self, action: r.Action, record: r.Record, sight: Sight) -> None:
         outcome = await self.actuator.perform(self.state, sight, action, record)
+        await self.points.reach(Point.READ_BACK, action)
         self.append(outcome)
+        await self.points.reach(Point.CONCLUDED, action)
 
     def _acted(self, task: asyncio.Task[None]) -> None:
         self._acting.discard(task)
@@ -270,13 +282,15 @@ class Orchestrator:
 
     def append(self, *bodies: r.AnyBody) -> tuple[r.Record, ...]:
         """Append to the journal and fold; the only place that does either."""
-        self._foresee(bodies)
+        now, epoch = self.clock.now(), self.journal.epoch
+        invariants.foresee(self.state, bodies, now, epoch, self.run.run)
         try:
             written = self.journal.append(*bodies, run=self.run.run)
         except JournalFull:
             if not self._may_use_emergency():
                 raise
             written = self.journal.append_emergency(*bodies, run=self.run.run)
+        self.points.at(Point.WRITTEN)
         self._fold(written)
         return written
 
@@ -284,30 +298,15 @@ class Orchestrator:
         for record in written:
             self.state = fold(self.state, record)
             if isinstance(record.body, r.Answered):
+                self.points.at(Point.ANSWERED)
                 waiting = self._answers.pop(record.body.token, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(record.body)
         if self.state.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
             self._snapshot_seq = self.state.seq
+            self.points.at(Point.SNAPSHOT_DUE)
             self.journal.save_snapshot(self.state.seq, msgspec.json.encode(self.state))
-
-    def _foresee(self, bodies: tuple[r.AnyBody, ...]) -> None:
-        """Fold what would be written, before it is.
-
-        Why: a record that cannot be folded, or that leads to a broken promise, would
-        stop every later controller too.
-
-        Raises:
-            Bug: so would these; nothing was written.
-        """
-        state, now = self.state, self.clock.now()
-        for body in bodies:
-            seq = state.seq + 1
-            entry = r.Record(seq, "", now, self.journal.epoch, self.run.run, body)
-            state = fold(state, entry)
-        broken = invariants.violations(state)
-        if broken:
-            raise Bug(f"the state would break an invariant: {'; '.join(broken)}")
+            self.points.at(Point.SNAPSHOT_KEPT)
 
     def _may_use_emergency(self) -> bool:
         """Safe verbs go on when the store is full (break-glass)."""
@@ -329,9 +328,11 @@ class Orchestrator:
         if self._acting:
             await asyncio.gather(*self._acting, return_exceptions=True)
         if self.run.status is Status.CLOSED:
+            self.points.at(Point.CLOSED)
             for body in (self.samples.close(), self.gate_samples.close()):
                 if body is not None:
                     self.append(body)
+            self.points.at(Point.SEALED)
             self._refuse_the_rest()
         self.journal.sign_head()
 
@@ -356,6 +357,7 @@ class Orchestrator:
 
     def _request(self, asked: r.Requested) -> None:
         """Write a request down; one that makes things safe also on a full disk."""
+        self.points.at(Point.ASKED)
         try:
             self.append(asked)
         except JournalFull:
@@ -363,6 +365,7 @@ class Orchestrator:
                 self._answers.pop(asked.token, None)
                 raise
             self._fold(self.journal.append_emergency(asked, run=self.run.run))
+        self.points.at(Point.REQUESTED)
 
     async def _confirm(
         self, token: str, person: str, args: Mapping[str, str]
@@ -375,6 +378,7 @@ class Orchestrator:
             reason = Reason("NO-SUCH-STEP", what, next="see `dayshift status`")
             return r.Answered(token, False, reason)
         self.append(r.Requested("confirm", person, dict(args)))
+        await self.points.reach(Point.CONFIRMED)
         try:
             await worker.confirm(self.order(region, step), person, args)
         except (Driver, Refused) as error:

@@ -26,6 +26,7 @@ from dayshift.journal.reader import JournalView
 from dayshift.model import records as r
 from dayshift.model.estate import Change, Estate
 from dayshift.model.plan import Plan, Verb
+from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.units import Clock, Entropy
 from dayshift.runtime import watchdog, wiring
 from dayshift.runtime.clock import RealClock, SystemEntropy
@@ -58,23 +59,29 @@ class Workspace:
 class Session:
     """One controller's hold on the journal, from open to close."""
 
-    def __init__(self, workspace: Workspace, journal: Journal) -> None:
+    def __init__(
+        self, workspace: Workspace, journal: Journal, points: Points = NOWHERE
+    ) -> None:
         self.workspace = workspace
         self.journal = journal
         self.state = load(journal)
         self.clock: Clock = RealClock()
         self.entropy: Entropy = SystemEntropy()
+        self.points = points
 
     @classmethod
-    def open(cls, workspace: Workspace, estate: str) -> Session:
+    def open(
+        cls, workspace: Workspace, estate: str, points: Points = NOWHERE
+    ) -> Session:
         """Become the one writer.
 
         Raises:
             JournalHeld: another process is; the reason names it.
             JournalBroken: the journal does not verify.
         """
-        journal = Journal.open(workspace.state_dir, estate, RealClock(), holder())
-        return cls(workspace, journal)
+        folder, who = workspace.state_dir, holder()
+        journal = Journal.open(folder, estate, RealClock(), who, points=points)
+        return cls(workspace, journal, points)
 
     def close(self) -> None:
         self.journal.close()
@@ -98,12 +105,14 @@ class Session:
             raise Refused(found[0])
         bodies = (r.Planned(plan), r.RunOpened(plan.digest, person))
         run_id = self.entropy.run_id()
+        self.points.at(Point.OPENING)
         try:
             self._append(*bodies, run=run_id)
         except JournalFull:
             if not break_glass:
                 raise
             self._fold(self.journal.append_emergency(*bodies, run=run_id))
+        self.points.at(Point.OPENED)
 
     def approve(self, digest: str, person: str, reason: str) -> None:
         """Write down an approval; the run may not even exist yet."""
@@ -138,7 +147,13 @@ class Session:
             raise Refused(Reason("NO-RUN", "no run is open", next="`dayshift run`"))
         drivers = self.drivers(self.state.plan.estate, self.state.plan.change)
         orchestrator = Orchestrator(
-            self.journal, self.state, drivers, self.clock, self.entropy, on_frame
+            self.journal,
+            self.state,
+            drivers,
+            self.clock,
+            self.entropy,
+            on_frame,
+            self.points,
         )
         on_start(orchestrator)
         if self.state.plan.estate.notify:
@@ -154,10 +169,13 @@ class Session:
 
     def drivers(self, estate: Estate, change: Change | None) -> wiring.Drivers:
         """Every driver of the estate, with its context."""
-        return wiring.wire(estate, change, context(self.workspace, estate, self.clock))
+        given = context(self.workspace, estate, self.clock, self.points)
+        return wiring.wire(estate, change, given)
 
 
-def context(workspace: Workspace, estate: Estate, clock: Clock) -> Context:
+def context(
+    workspace: Workspace, estate: Estate, clock: Clock, points: Points = NOWHERE
+) -> Context:
     """What drivers are given."""
     secrets = Secrets(workspace.base)
     return Context(
@@ -167,6 +185,7 @@ def context(workspace: Workspace, estate: Estate, clock: Clock) -> Context:
         clock=clock,
         secret=secrets.resolve,
         redact=secrets.redactor.redact,
+        points=points,
     )
 
 

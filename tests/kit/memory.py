@@ -30,6 +30,7 @@ from dayshift.model.dial import (
     Token,
 )
 from dayshift.model.evidence import BEYOND_US, MeterReading, ProbeReading, Residue
+from dayshift.model.points import NOWHERE, Point, Points
 from tests.kit.world import Place as Place
 from tests.kit.world import World as World
 
@@ -61,7 +62,9 @@ class MemoryDial:
         self.name = name
         self.world = world
         self.writes: list[tuple[Setting, Token]] = []
+        self.points: Points = NOWHERE
         self._lease = lease
+        self._lease_given: tuple[Setting | None, int] = (None, 0)
         self._lie: tuple[DialLie, int] | None = None
         self._times: int | None = None
 
@@ -116,11 +119,8 @@ class MemoryDial:
         if how is DialLie.SLOW:
             await self.world.clock.sleep(ms)
         partial = how in (DialLie.PARTIAL, DialLie.SILENT_PARTIAL)
+        self._lease_given = (revert_to, lease_ms) if self._lease else (None, 0)
         self._install(setting, token, how, ms, 1 if partial else None)
-        if self._lease and revert_to is not None and lease_ms:
-            until = self.world.clock.now().mono_ms + lease_ms
-            for device in self.world.devices:
-                device.revert_at(until, revert_to)
         if how is DialLie.HANG_AFTER:
             await self.world.clock.sleep(FOREVER_MS)
         if how in (DialLie.ERROR_AFTER, DialLie.PARTIAL):
@@ -146,7 +146,9 @@ class MemoryDial:
         """Do it at the instances that are up; those of a whole set at once, or late."""
         self.world.advance()
         due = self.world.clock.now().mono_ms + ms
-        for device in self.world.devices[:count]:
+        for number, device in enumerate(self.world.devices[:count]):
+            if number:
+                self.points.at(Point.HALF_APPLIED)
             if not device.up:
                 continue
             former = device.setting
@@ -155,6 +157,10 @@ class MemoryDial:
                 device.revert_at(due, setting)
                 continue
             device.install(setting, token.claim)
+            revert_to, lease_ms = self._lease_given
+            if revert_to is not None and lease_ms:
+                until = self.world.clock.now().mono_ms + lease_ms
+                device.revert_at(until, revert_to)
             if how is DialLie.SELF_REVERT:
                 device.revert_at(due, former)
 

@@ -13,6 +13,7 @@ from dayshift.journal.journal import Journal
 from dayshift.model import records as r
 from dayshift.model.estate import Change, Estate, GatePolicy
 from dayshift.model.plan import Plan, Verb
+from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.sight import WorkSight, WorkStatus
 from dayshift.runtime.clock import SystemEntropy
 from dayshift.runtime.orchestrator import Orchestrator
@@ -164,14 +165,26 @@ class Rig:
             notify=dict(self.notify),
         )
 
-    def controller(self) -> Orchestrator:
+    def controller(self, points: Points = NOWHERE) -> Orchestrator:
         """A new controller over the journal: the first opens the run."""
-        journal = Journal.open(self.folder, self.estate.name, self.clock, "test")
+        journal = Journal.open(
+            self.folder, self.estate.name, self.clock, "test", points=points
+        )
+        self.dial.points = points
         state = JournalState()
         for record in journal.records():
             state = fold(state, record)
         if state.run is None:
             bodies = (r.Planned(self.plan), r.RunOpened(self.plan.digest, "ada"))
+            points.at(Point.OPENING)
             for record in journal.append(*bodies, run="run-1"):
                 state = fold(state, record)
-        return Orchestrator(journal, state, self.drivers(), self.clock, SystemEntropy())
+            points.at(Point.OPENED)
+        return Orchestrator(
+            journal,
+            state,
+            self.drivers(),
+            self.clock,
+            SystemEntropy(),
+            points=points,
+        )

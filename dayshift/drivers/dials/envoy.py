@@ -36,6 +36,7 @@ from dayshift.model.dial import (
     Setting,
     Token,
 )
+from dayshift.model.points import Point
 from dayshift.model.units import elapsed_ms
 
 POLL_MS = (2, 2, 3, 5, 5, 10, 20, 50)
@@ -81,6 +82,7 @@ class EnvoyDial:
         self.name = name
         self._options = self.Options.model_validate(options)
         self._clock = context.clock
+        self._points = context.points
         self._fetch = Fetcher(context.clock)
         self._instances = [
             EnvoyInstance(
@@ -244,7 +246,9 @@ class EnvoyDial:
             one.name: one.file.rendered(former[one.name], setting, token.claim)
             for one in self._instances
         }
-        for instance in self._instances:
+        for number, instance in enumerate(self._instances):
+            if number:
+                self._points.at(Point.HALF_APPLIED)
             instance.file.replace(texts[instance.name])
         return former
 
