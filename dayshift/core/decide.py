@@ -14,13 +14,14 @@ from dayshift.core import (
     going_out,
     guards,
     proof,
+    recovery,
     requests,
     working,
 )
 from dayshift.core.decision import Decision, Waiting
 from dayshift.core.desk import Desk
 from dayshift.core.exits import abort_consequence, exits, outstanding, undoable
-from dayshift.core.state import Asked, JournalState, Status
+from dayshift.core.state import JournalState, Status
 from dayshift.core.times import times
 from dayshift.core.transitions import BEFORE_WORK, ENDED, GATED, TRIPWIRE_ARMED
 from dayshift.errors import Reason
@@ -30,14 +31,13 @@ from dayshift.model.records import (
     Action,
     ActionKind,
     ClockJumped,
-    Outcome,
     OutcomeKind,
     Phase,
     RunClosed,
     RunResult,
     Tripped,
 )
-from dayshift.model.sight import Sight, WorkStatus
+from dayshift.model.sight import Sight
 from dayshift.model.units import Instant
 
 RECOVER_MS = 30_000
@@ -119,7 +119,7 @@ def _recover(desk: Desk) -> None:
     """Intents of an earlier epoch have no outcome: look, then write one."""
     for key, asked in sorted(desk.under_way.items()):
         if asked.epoch < desk.state.epoch:
-            outcome = _observed_outcome(desk, key, asked)
+            outcome = recovery.observed(asked, desk.sight)
             if outcome is not None:
                 desk.records.append(outcome)
                 continue
@@ -136,50 +136,6 @@ def _unobserved(key: str) -> Reason:
         so="nothing moved since this controller began",
         next="let what it acts on answer again; then `dayshift retry`",
     )
-
-
-def _observed_outcome(desk: Desk, key: str, asked: Asked) -> Outcome | None:
-    action, sight = asked.action, desk.sight
-    found = False
-    match action.kind:
-        case ActionKind.SET_DIAL | ActionKind.HOLD_DIAL:
-            return _dial_outcome(desk, key, asked)
-        case ActionKind.ENTER_BRACKET | ActionKind.LEAVE_BRACKET:
-            bracket = sight.brackets.get(action.target)
-            if bracket is None or bracket.fault:
-                return None
-            found = bracket.open is (action.kind is ActionKind.ENTER_BRACKET)
-        case ActionKind.RELEASE_DUTY | ActionKind.TAKE_DUTY:
-            duty = sight.duties.get(action.target)
-            if duty is None or duty.fault:
-                return None
-            holds = action.region in duty.holders
-            found = holds is (action.kind is ActionKind.TAKE_DUTY)
-        case ActionKind.START_WORK:
-            work = sight.works.get(action.text)
-            if work is None:
-                return None
-            found = work.status is not WorkStatus.ABSENT
-        case _:
-            found = False
-    if found:
-        return Outcome(key, OutcomeKind.DONE, "found done after a restart")
-    return Outcome(key, OutcomeKind.RETRY, "found not done after a restart")
-
-
-def _dial_outcome(desk: Desk, key: str, asked: Asked) -> Outcome | None:
-    """The claim at the dial tells whose write stands there."""
-    action = asked.action
-    reading = desk.sight.dials.get(action.target)
-    if reading is None or reading.fault or not reading.instances:
-        return None
-    claims = {str(one.claim) for one in reading.instances}
-    claim = reading.instances[0].claim
-    ours = claim is not None and (claim.epoch, claim.seq) == (asked.epoch, asked.seq)
-    if ours and len(claims) == 1 and reading.setting == action.setting:
-        done = OutcomeKind.DONE
-        return Outcome(key, done, "found applied after a restart", claim=claim)
-    return Outcome(key, OutcomeKind.RETRY, "found not applied after a restart")
 
 
 def _clock(desk: Desk) -> None:

@@ -1,7 +1,7 @@
 """Every point at which a controller can die and leave another world behind.
 
 Here: their names, one sentence each of what is true there, and the hook that is passed
-at each. Not here: what the next controller makes of it (`core.recovering`). In
+at each. Not here: what the next controller makes of it (`core.recovery`). In
 production the hook is `NOWHERE` and does nothing; a test dies, stops or waits at it.
 """
 

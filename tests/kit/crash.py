@@ -10,6 +10,7 @@ Dying is sudden: every task of the victim is cancelled, nothing more is written 
 
 from __future__ import annotations
 
+from dayshift.journal.journal import Journal
 from dayshift.model.points import Point
 from dayshift.model.records import Action, ActionKind
 from dayshift.runtime.orchestrator import Orchestrator
@@ -17,6 +18,14 @@ from dayshift.runtime.orchestrator import Orchestrator
 
 class Died(BaseException):
     """The controller is gone; no `except Exception` may keep it alive."""
+
+
+def abandon(journal: Journal) -> None:
+    """What the system does with the files of a process that was killed."""
+    journal._store.close()
+    for one in (journal._emergency, journal._head_file, journal._mark):
+        one.close()
+    journal._lock.release(clean=False)
 
 
 class Noted:
@@ -45,15 +54,15 @@ class DieAt(Noted):
         self.nth = nth
         self.died = False
         self.victim: Orchestrator | None = None
-        self._writing: ActionKind | None = None
+        self.action: Action | None = None
 
     def at(self, point: Point, action: Action | None = None) -> None:
         if self.died:
             raise Died(point)
         super().at(point, action)
-        if point is Point.COMPARED and action is not None:
-            self._writing = action.kind
-        kind = action.kind if action else self._writing
+        if action is not None or point is not Point.HALF_APPLIED:
+            self.action = action
+        kind = self.action.kind if self.action else None
         if point is not self.point or self.kind not in (None, kind):
             return
         self.nth -= 1

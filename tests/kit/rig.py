@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dayshift.model import records as r
 from dayshift.model.estate import Change, Estate, GatePolicy
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.points import NOWHERE, Point, Points
+from dayshift.model.records import ActionKind
 from dayshift.model.sight import WorkSight, WorkStatus
 from dayshift.runtime.clock import SystemEntropy
 from dayshift.runtime.orchestrator import Orchestrator
@@ -42,9 +44,12 @@ class MemoryWorker:
         self.region = region
         self.ms = ms
         self.began: dict[str, int] = {}
+        self.undone: set[str] = set()
         self.exit_code = 0
+        self.calls: Counter[tuple[ActionKind, str]] = Counter()
 
     async def start(self, order: WorkOrder) -> None:
+        self.calls[ActionKind.START_WORK, order.key] += 1
         self.began.setdefault(order.key, self.rig.clock.now().mono_ms)
 
     async def poll(self, order: WorkOrder) -> WorkSight:
@@ -63,9 +68,15 @@ class MemoryWorker:
         return None
 
     async def stop(self, order: WorkOrder) -> None:
-        return None
+        self.calls[ActionKind.STOP_WORK, order.key] += 1
 
     async def undo(self, order: WorkOrder) -> None:
+        self.calls[ActionKind.UNDO_WORK, order.key] += 1
+        if order.key not in self.undone:
+            await self.revert()
+            self.undone.add(order.key)
+
+    async def revert(self) -> None:
         self.rig.world[self.region].version = "1"
 
     async def confirm(
@@ -78,14 +89,17 @@ class MemoryDuty:
     def __init__(self, name: str, regions: tuple[str, ...]) -> None:
         self.name = name
         self.held = {regions[0]}
+        self.calls: Counter[tuple[ActionKind, str]] = Counter()
 
     async def holders(self) -> tuple[str, ...]:
         return tuple(sorted(self.held))
 
     async def release(self, region: str) -> None:
+        self.calls[ActionKind.RELEASE_DUTY, region] += 1
         self.held.discard(region)
 
     async def take(self, region: str) -> None:
+        self.calls[ActionKind.TAKE_DUTY, region] += 1
         self.held.add(region)
 
 
@@ -93,14 +107,17 @@ class MemoryBracket:
     def __init__(self, name: str) -> None:
         self.name = name
         self.open = False
+        self.calls: Counter[tuple[ActionKind, str]] = Counter()
 
     async def enter(self, run: str, region: str) -> None:
+        self.calls[ActionKind.ENTER_BRACKET, region] += 1
         self.open = True
 
     async def is_open(self) -> bool:
         return self.open
 
     async def leave(self, run: str, region: str) -> None:
+        self.calls[ActionKind.LEAVE_BRACKET, region] += 1
         self.open = False
 
 
@@ -126,6 +143,7 @@ class Rig:
         the_estate: Estate | None = None,
         the_change: Change | None = None,
         rps: int = 400,
+        instances: int = 1,
     ) -> None:
         self.clock = clock
         self.folder = folder
@@ -133,7 +151,7 @@ class Rig:
         self.change = the_change or change()
         self.plan: Plan = planner.make(self.estate, self.change, Verb.MAINTAIN)
         service = self.estate.services[0]
-        self.world = World(clock, service.shares, rps)
+        self.world = World(clock, service.shares, rps, instances)
         for place in self.world.places.values():
             place.probe_rps = 1
         self.dial = MemoryDial("entry", self.world)

@@ -18,9 +18,11 @@ from dayshift.drivers.base import WorkOrder
 from dayshift.journal.reader import JournalReader
 from dayshift.model import records as r
 from dayshift.model.dial import ALL, Setting, Token
+from dayshift.model.points import NOWHERE, Points
 from dayshift.model.records import Phase, RunResult
 from dayshift.runtime.orchestrator import Orchestrator
 from tests.kit.clock import VirtualClock, run_virtual
+from tests.kit.crash import DieAt, abandon
 from tests.kit.memory import MemoryDial
 from tests.kit.play import estate
 from tests.kit.rig import POLICY, MemoryDuty, MemoryWorker, Rig
@@ -40,7 +42,6 @@ class WatchedWorker(MemoryWorker):
         super().__init__(rig, region)
         self.seen = seen
         self.open: dict[str, tuple[int, int]] = {}
-        self.undone = 0
 
     async def start(self, order: WorkOrder) -> None:
         if order.key not in self.began:
@@ -56,15 +57,14 @@ class WatchedWorker(MemoryWorker):
             self._compare(*self.open.pop(order.key))
         return seen
 
-    async def undo(self, order: WorkOrder) -> None:
+    async def revert(self) -> None:
         if self._running():
             self.seen.append(f"undone while it runs in {self.region}")
         place = self.rig.world[self.region]
         before = (place.requests, place.life)
         await self.rig.clock.sleep(500)
-        await super().undo(order)
+        await super().revert()
         self.rig.world[self.region].error_ppm = 0
-        self.undone += 1
         self._compare(*before)
 
     def _running(self) -> bool:
@@ -115,7 +115,7 @@ class WatchedDial(MemoryDial):
 class Shift:
     """One rig under watch, its controller, its person, and its clock."""
 
-    def __init__(self, rig: Rig, lease: bool = False) -> None:
+    def __init__(self, rig: Rig, lease: bool = False, points: Points = NOWHERE) -> None:
         self.rig = rig
         self.clock = rig.clock
         self.seen: list[str] = []
@@ -128,7 +128,9 @@ class Shift:
             one.name: WatchedDuty(one.name, one.regions, self.seen)
             for one in rig.estate.duties
         }
-        self.controller: Orchestrator = rig.controller()
+        self.controller: Orchestrator = rig.controller(points)
+        if isinstance(points, DieAt):
+            points.victim = self.controller
         self.task: asyncio.Task[RunState] = asyncio.create_task(self.controller.go())
 
     @property
@@ -141,8 +143,20 @@ class Shift:
 
     async def crash(self) -> None:
         """The controller dies where it stands; another opens the same journal."""
-        await self.leave()
-        self.controller = self.rig.controller()
+        await self.die()
+        self.succeed()
+
+    async def die(self) -> None:
+        """No word is written any more, nothing is tidied up."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        abandon(self.controller.journal)
+
+    def succeed(self, points: Points = NOWHERE) -> None:
+        """Another controller opens the same journal."""
+        self.controller = self.rig.controller(points)
+        if isinstance(points, DieAt):
+            points.victim = self.controller
         self.task = asyncio.create_task(self.controller.go())
 
     async def leave(self) -> None:
@@ -212,7 +226,9 @@ class Shift:
         for bracket in self.rig.brackets.values():
             if bracket.open:
                 found.append(f"bracket {bracket.name} was left open")
-        shares, wanted = self.rig.world.shares(), dict(USUAL)
+        count = len(self.rig.world.devices)
+        shares = {n: all_ // count for n, all_ in self.rig.world.shares().items()}
+        wanted = dict(USUAL)
         for region in self.controller.state.left_drained:
             wanted = dict.fromkeys(USUAL, 10_000) | {region: 0}
         if shares != wanted:
