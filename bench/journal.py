@@ -19,7 +19,8 @@ from pathlib import Path
 from dayshift.journal.base import Head, Row
 from dayshift.journal.chain import seal
 from dayshift.journal.journal import Journal
-from dayshift.journal.sqlite import SqliteStore
+from dayshift.journal.stores import Access
+from dayshift.journal.stores.sqlite import SqliteStore
 from dayshift.limits import SNAPSHOT_EVERY
 from dayshift.model.dial import split
 from dayshift.model.records import Action, ActionKind, Intent
@@ -129,7 +130,7 @@ def restart(folder: Path, count: int) -> float:
     tail = len(list(journal.records(snapshot[0])))
     end = time.perf_counter()
     journal.close()
-    reader = SqliteStore.reader(folder)
+    reader = SqliteStore.reader(Access(), folder)
     pages = time.perf_counter()
     assert reader.page_fault() is None
     pages = time.perf_counter() - pages

@@ -16,6 +16,8 @@ STEPS_MAX = 256
 NAME_LENGTH_MAX = 63
 FILE_BYTES_MAX = 1_048_576
 RECORD_BYTES_MAX = 1_048_576
+MESSAGE_BYTES_MAX = 65_536
+"""What may be left for the leader in a store's inbox."""
 
 OBSERVE_MS = 200
 """How often the controller looks at the world while it acts."""

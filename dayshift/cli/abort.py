@@ -37,7 +37,7 @@ def abort(cli: Cli, yes: Yes = False, as_lines: Plain = False) -> int:
         except KeyboardInterrupt:
             say.note("the controller goes on aborting; `dayshift watch` follows it")
             return EXIT_DONE
-    session = Session.open(workspace, state.estate)
+    session = Session.reopen(workspace, state)
     try:
         manner = Manner(as_lines=as_lines)
         return Foreground(cli, session, manner).go(("abort", cli.person, {}))

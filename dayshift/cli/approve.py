@@ -36,7 +36,7 @@ def approve(
     args = {"digest": full, "reason": why}
     text = f"plan {full[:12]} is approved by {cli.person}"
     if not controller.ask(cli, "approve", args):
-        session = Session.open(workspace, _estate(cli, state))
+        session = _session(cli, workspace, state)
         try:
             session.approve(full, cli.person, why)
         finally:
@@ -44,13 +44,13 @@ def approve(
     return controller.granted(cli, "approve", text)
 
 
-def _estate(cli: Cli, state: JournalState | None) -> str:
-    """Which estate the journal is of, or will be."""
+def _session(cli: Cli, workspace: Workspace, state: JournalState | None) -> Session:
+    """The journal that is there, or the one that the estate will have."""
     if state is not None:
-        return state.estate
+        return Session.reopen(workspace, state)
     from dayshift.cli.files import load_estate
 
-    return load_estate(cli).name
+    return Session.open(workspace, load_estate(cli))
 
 
 def _full(digest: str, state: JournalState | None) -> str:

@@ -28,7 +28,8 @@ def audit(
 
     Example: `dayshift audit -C /mnt/copy --key 9f2c…`
     """
-    found = check(Workspace(cli.base).state_dir, tuple(key or ()))
+    place = Workspace(cli.base)
+    found = check(place.state_dir, tuple(key or ()), place.access())
     if cli.as_json:
         say.document(_document(found))
         return EXIT_DONE if found.ok else EXIT_ERROR

@@ -115,7 +115,7 @@ def take_over(
             f"{run.status.value} in {here.phase.value} of {here.region}."
         )
     confirm(cli, f"{question} This terminal becomes its controller.", yes)
-    session = Session.open(Workspace(cli.base), state.estate)
+    session = Session.reopen(Workspace(cli.base), state)
     try:
         return Foreground(cli, session, manner).go((verb, cli.person, args))
     finally:

@@ -122,7 +122,7 @@ def close(
     args = {"reason": why}
     if not controller.ask(cli, "close", args):
         state, _ = controller.open_run(cli)
-        session = Session.open(Workspace(cli.base), state.estate)
+        session = Session.reopen(Workspace(cli.base), state)
         try:
             request = ("close", cli.person, args)
             asyncio.run(session.run(lambda frame: None, True, request))

@@ -186,7 +186,7 @@ class _Chosen:
 def _samples(workspace: Workspace, estate: Estate, since_ms: int) -> Recording:
     found = Recording("samples", ())
     if peek(workspace) is not None:
-        with JournalReader.open(workspace.state_dir) as journal:
+        with JournalReader.open(workspace.state_dir, workspace.access()) as journal:
             side = SideFiles(workspace.state_dir)
             found = samples.from_samples(estate, journal, side, since_ms)
     if not found.rows:

@@ -12,6 +12,7 @@ from dayshift.cli.telling import peek
 from dayshift.core import review
 from dayshift.core.state import RunState, Status
 from dayshift.errors import JournalHeld, Refused
+from dayshift.model.estate import Estate
 from dayshift.model.plan import PassPlan, Plan, Verb
 from dayshift.runtime.session import Session, Workspace
 from dayshift.surfaces import words
@@ -37,7 +38,7 @@ def launch(
         resume = _go_on(cli, run, yes)
         # A hurry is a wish to go on as well.
         request = request or resume
-    session = _open(workspace, plan.estate.name)
+    session = _open(workspace, plan.estate)
     try:
         hurry = request is not None and request[0] == "return"
         session.begin(plan, cli.person, hurry or plan.verb is Verb.EVACUATE)
@@ -52,7 +53,7 @@ def launch(
         session.close()
 
 
-def _open(workspace: Workspace, estate: str) -> Session:
+def _open(workspace: Workspace, estate: Estate) -> Session:
     try:
         return Session.open(workspace, estate)
     except JournalHeld as error:

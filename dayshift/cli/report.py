@@ -46,7 +46,7 @@ def report(
     Example: `dayshift report && xdg-open report-*.html`
     """
     workspace = Workspace(cli.base)
-    with JournalReader.open(workspace.state_dir) as reader:
+    with JournalReader.open(workspace.state_dir, workspace.access()) as reader:
         records = list(reader.records())
     wanted = _run_of(records, run)
     records = [one for one in records if one.run in ("", wanted)]

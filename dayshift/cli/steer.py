@@ -89,7 +89,7 @@ def hand_over(
 def _note(cli: Cli, verb: str, args: Mapping[str, str], text: str) -> int:
     """Without a controller: write it down, and leave."""
     state, _ = controller.open_run(cli)
-    session = Session.open(Workspace(cli.base), state.estate)
+    session = Session.reopen(Workspace(cli.base), state)
     try:
         session.note(verb, cli.person, args)
     finally:

@@ -61,7 +61,10 @@ def peek(workspace: Workspace) -> JournalState | None:
     Raises:
         JournalBroken: it cannot be read as it is.
     """
-    with suppress(Refused), JournalReader.open(workspace.state_dir) as reader:
+    with (
+        suppress(Refused),
+        JournalReader.open(workspace.state_dir, workspace.access()) as reader,
+    ):
         return load(reader)
     return None
 
@@ -77,7 +80,7 @@ async def now(workspace: Workspace) -> Story:
         return replace(unwatched(workspace), silent=True)
     if frame is None:
         return unwatched(workspace)
-    with JournalReader.open(workspace.state_dir) as reader:
+    with JournalReader.open(workspace.state_dir, workspace.access()) as reader:
         return Teller(reader).story(frame)
 
 
@@ -85,7 +88,7 @@ def unwatched(workspace: Workspace) -> Story:
     """Where things stand by the journal alone: nobody looks at the world."""
     at = RealClock().now()
     try:
-        reader = JournalReader.open(workspace.state_dir)
+        reader = JournalReader.open(workspace.state_dir, workspace.access())
     except Refused:
         fresh = JournalState(estate=workspace.base.name)
         return tell(fresh, None, None, (), at, watched=False)
@@ -106,7 +109,7 @@ async def stories(workspace: Workspace) -> AsyncIterator[Story]:
     first = await clock.within(ANSWER_MS, anext(frames, None))
     if first is None:
         raise ConnectionError("the controller ended before it told anything")
-    with JournalReader.open(workspace.state_dir) as reader:
+    with JournalReader.open(workspace.state_dir, workspace.access()) as reader:
         teller = Teller(reader)
         yield teller.story(first)
         async for frame in frames:

@@ -32,9 +32,7 @@ def load_mrps(sight: Sight, service: Service) -> int | None:
 
 def _place_mrps(place: PlaceSight) -> int | None:
     meters = [
-        one
-        for one in place.meters
-        if one.side is Side.USERS and one.age_ms is not None
+        one for one in place.meters if one.side is Side.USERS and one.age_ms is not None
     ]
     if not meters:
         return None

@@ -71,10 +71,15 @@ def absence_reason(plan: Plan, region: str) -> Reason | None:
 
 
 def store_reason(sight: Sight) -> Reason | None:
-    """There is room for the journal to write the whole run down."""
-    if sight.store_room_bytes >= STORE_ROOM_BYTES_MIN:
+    """There is room for the journal to write the whole run down.
+
+    A store that cannot tell its room (None) is not refused: `check` says so, and an
+    append that fails holds the run.
+    """
+    room = sight.store_room_bytes
+    if room is None or room >= STORE_ROOM_BYTES_MIN:
         return None
-    have, need = sight.store_room_bytes >> 20, STORE_ROOM_BYTES_MIN >> 20
+    have, need = room >> 20, STORE_ROOM_BYTES_MIN >> 20
     return Reason(
         "STORE-FULL",
         f"{have} MiB left for the journal (needs {need} MiB)",

@@ -119,7 +119,7 @@ class Watch:
         self.duties: dict[str, DutySight] = {}
         self.brackets: dict[str, BracketSight] = {}
         self.acks: dict[str, str] = {}
-        self.store_room_bytes = 1 << 40
+        self.store_room_bytes: int | None = None
         self.clock_jump_ms = 0
         self._judging = Judging(estate)
         self._windows_ms = {

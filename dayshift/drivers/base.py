@@ -8,13 +8,11 @@ caller reads back, and `read` goes another way than `set` wherever one exists.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from dayshift.model.dial import Abilities, Claim, DialReading, Setting, Token
 from dayshift.model.estate import Interrupt
@@ -22,28 +20,8 @@ from dayshift.model.evidence import MeterReading, ProbeReading
 from dayshift.model.points import NOWHERE, Points
 from dayshift.model.sight import WorkSight
 from dayshift.model.units import Clock
-
-
-class StrictOptions(BaseModel):
-    """Base of every driver's options: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-_UNIT_MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
-
-
-def _to_ms(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*(\d{1,9})\s*(ms|s|min|h)\s*", value)
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration such as `500 ms` or `2 s`")
-    return int(match[1]) * _UNIT_MS[match[2]]
-
-
-Millis = Annotated[int, BeforeValidator(_to_ms)]
-"""A duration in a driver's options: `2 s`, `500 ms`, or an integer of milliseconds."""
+from dayshift.options import Millis as Millis
+from dayshift.options import StrictOptions as StrictOptions
 
 
 class Context(msgspec.Struct, frozen=True):

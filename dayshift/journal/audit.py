@@ -13,16 +13,16 @@ from typing import Any
 import msgspec
 
 from dayshift.errors import Bug, JournalBroken, Refused
-from dayshift.journal.base import ORIGIN, Head, Row, SignedHead
+from dayshift.journal.base import ORIGIN, Head, Row, SignedHead, Store
 from dayshift.journal.chain import record_hash
 from dayshift.journal.codec import canonical
 from dayshift.journal.emergency import EMERGENCY, EmergencyDamaged, read_emergency
-from dayshift.journal.findings import HEAD, MARK
+from dayshift.journal.findings import HEAD, MARK, known_keys
 from dayshift.journal.reader import absent_reason
 from dayshift.journal.sidelog import ERASED, side_fault
-from dayshift.journal.signing import public_keys, read_note, unpack
+from dayshift.journal.signing import read_note, unpack
 from dayshift.journal.slots import read_slots
-from dayshift.journal.sqlite import DATABASE, SqliteStore
+from dayshift.journal.stores import HERE, Access, open_reader
 
 
 class Bad(msgspec.Struct, frozen=True):
@@ -61,7 +61,9 @@ class AuditReport(msgspec.Struct, frozen=True):
         return self.bad is None and not self.side_faults
 
 
-def audit(folder: Path, keys: tuple[str, ...] = ()) -> AuditReport:
+def audit(
+    folder: Path, keys: tuple[str, ...] = (), access: Access = HERE
+) -> AuditReport:
     """Check every record, signature and side-log file of the journal in `folder`.
 
     Args:
@@ -70,10 +72,9 @@ def audit(folder: Path, keys: tuple[str, ...] = ()) -> AuditReport:
 
     Raises:
         Refused: there is no journal.
+        JournalFull: its store does not answer.
     """
-    if not (folder / DATABASE).exists():
-        raise Refused(absent_reason(folder))
-    check = _Audit(folder, keys or public_keys(folder))
+    check = _Audit(folder, keys, access)
     check.run()
     faults = [bad for bad in (check.bad, check.bad_head) if bad is not None]
     return AuditReport(
@@ -95,8 +96,9 @@ def audit(folder: Path, keys: tuple[str, ...] = ()) -> AuditReport:
 class _Audit:
     """One pass over the records, in order."""
 
-    def __init__(self, folder: Path, keys: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, keys: tuple[str, ...], access: Access) -> None:
         self.folder = folder
+        self.access = access
         self.keys = keys
         self.journal = self.estate = ""
         self.head = ORIGIN
@@ -116,11 +118,14 @@ class _Audit:
 
     def run(self) -> None:
         try:
-            store = SqliteStore.reader(self.folder)
+            store = open_reader(self.access, self.folder)
         except JournalBroken as error:
             self._blame(Bad(1, "page", error.reason.what))
             return
+        if store is None:
+            raise Refused(absent_reason(self.folder))
         try:
+            self.keys = self.keys or known_keys(self.folder, store)
             self._collect_heads(store)
             self._check_records(store)
             self._check_emergency()
@@ -137,7 +142,7 @@ class _Audit:
         if self.bad_head is None or bad.seq < self.bad_head.seq:
             self.bad_head = bad
 
-    def _collect_heads(self, store: SqliteStore) -> None:
+    def _collect_heads(self, store: Store) -> None:
         """What records must hash to, from every signature that holds."""
         for signed in self._signed_heads(store):
             note = read_note(signed, self.keys)
@@ -148,14 +153,14 @@ class _Audit:
                 self.signatures += 1
                 self._expected[note.seq] = note.hash
 
-    def _signed_heads(self, store: SqliteStore) -> Iterator[SignedHead]:
+    def _signed_heads(self, store: Store) -> Iterator[SignedHead]:
         yield from store.heads()
         payload = read_slots(self.folder / HEAD)
         signed = unpack(payload) if payload else None
         if signed is not None:
             yield signed
 
-    def _check_records(self, store: SqliteStore) -> None:
+    def _check_records(self, store: Store) -> None:
         for row in store.read(0):
             bad, kind, fields = _check_row(self.head, row)
             if bad is not None:

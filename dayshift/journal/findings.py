@@ -14,7 +14,7 @@ import msgspec
 
 from dayshift.errors import JournalBroken, JournalError, JournalHeld, Refused
 from dayshift.journal import recovery
-from dayshift.journal.base import ORIGIN, Head
+from dayshift.journal.base import ORIGIN, Head, Store
 from dayshift.journal.chain import broken_link, read_link
 from dayshift.journal.codec import decode_record
 from dayshift.journal.emergency import (
@@ -23,7 +23,7 @@ from dayshift.journal.emergency import (
     EmergencyLog,
     read_emergency,
 )
-from dayshift.journal.lock import WriterLock, read_holder
+from dayshift.journal.lock import LOCK, WriterLock, read_holder
 from dayshift.journal.recovery import (
     Cell,
     Chain,
@@ -36,13 +36,13 @@ from dayshift.journal.recovery import (
 )
 from dayshift.journal.signing import public_keys, read_note, unpack
 from dayshift.journal.slots import read_slots
-from dayshift.journal.sqlite import DATABASE, WAL, SqliteStore
+from dayshift.journal.stores import Access, open_reader
 from dayshift.model.dial import Claim
 from dayshift.model.records import Genesis, Merged
 
-LOCK = "lock"
 HEAD = "head"
 MARK = "mark"
+WAL = "journal.db-wal"
 
 
 class Examination(NamedTuple):
@@ -53,12 +53,13 @@ class Examination(NamedTuple):
     detail: str
     seq: int
     log: EmergencyLog | None
+    head: Head
 
     def refusal(self) -> JournalError | Refused:
         reason = self.cell.reason(self.detail)
-        if self.findings.lock is Lock.HELD:
+        if self.findings.lock is not Lock.FREE:
             return JournalHeld(reason)
-        if self.findings.database is Database.FOREIGN:
+        if self.findings.database in (Database.FOREIGN, Database.MOVED):
             return Refused(reason)
         return JournalBroken(reason, self.seq)
 
@@ -74,6 +75,7 @@ class _Saying(NamedTuple):
 class _Found(msgspec.Struct):
     """Findings as they are gathered; a fresh directory at first."""
 
+    lock: Lock = Lock.FREE
     database: Database = Database.MISSING
     chain: Chain = Chain.WHOLE
     witness: Witness = Witness.NONE
@@ -86,16 +88,27 @@ class _Found(msgspec.Struct):
 
 
 def examine(
-    folder: Path, estate: str, lock: WriterLock | None, claims: Sequence[Claim]
+    folder: Path,
+    estate: str,
+    lock: WriterLock | None,
+    claims: Sequence[Claim],
+    access: Access,
 ) -> Examination:
-    """Find out what lies in `folder`; `lock` is None when another process holds it."""
+    """Find out what lies in `folder` and in its store; `lock` is None when another
+    process holds it.
+
+    Raises:
+        JournalFull: the store does not answer.
+    """
     found = _Found()
     if lock is None:
+        found.lock = Lock.HELD
         found.detail = str(read_holder(folder / LOCK) or "it is just starting")
     else:
-        store = _open_store(folder, found)
+        store = _open_store(folder, access, found)
         try:
             if store is not None:
+                _look_at_leader(store, access, found)
                 _look_inside(store, estate, found)
             _look_at_emergency(folder, store, found)
             _look_at_witnesses(folder, store, claims, found)
@@ -103,15 +116,15 @@ def examine(
             if store is not None:
                 store.close()
     findings = Findings(
-        Lock.HELD if lock is None else Lock.FREE,
+        found.lock,
         found.database,
-        _wal(folder, lock),
+        Wal.FOLDED if access.shared else _wal(folder, lock),
         found.chain,
         found.witness,
         found.emergency,
     )
     cell = recovery.decide(findings)
-    return Examination(findings, cell, found.detail, found.seq, found.log)
+    return Examination(findings, cell, found.detail, found.seq, found.log, found.head)
 
 
 def _wal(folder: Path, lock: WriterLock | None) -> Wal:
@@ -122,14 +135,13 @@ def _wal(folder: Path, lock: WriterLock | None) -> Wal:
     return Wal.GONE if killed else Wal.FOLDED
 
 
-def _open_store(folder: Path, found: _Found) -> SqliteStore | None:
-    path = folder / DATABASE
-    if not path.exists():
-        return None
-    found.database = Database.EMPTY
+def _open_store(folder: Path, access: Access, found: _Found) -> Store | None:
     try:
-        store = SqliteStore.reader(folder)
-        fault = store.page_fault()
+        store = open_reader(access, folder)
+        if store is None:
+            return None
+        found.database = Database.EMPTY
+        fault = store.fault()
     except JournalBroken as error:
         _malformed(found, error.reason.what)
         return None
@@ -144,11 +156,21 @@ def _malformed(found: _Found, detail: str) -> None:
     found.database, found.detail = Database.MALFORMED, detail
 
 
-def _look_inside(store: SqliteStore, estate: str, found: _Found) -> None:
+def _look_at_leader(store: Store, access: Access, found: _Found) -> None:
+    """Of a store in the folder itself the folder's lock has told."""
+    leader = store.leader() if access.shared else None
+    if leader is not None:
+        found.lock, found.detail = Lock.LED, str(leader)
+
+
+def _look_inside(store: Store, estate: str, found: _Found) -> None:
     found.head = store.head()
     if found.head == ORIGIN:
         return
     found.database = Database.SOUND
+    if to := store.moved_to():
+        found.database, found.detail = Database.MOVED, f"to {to}"
+        return
     try:
         genesis = read_link(ORIGIN, next(store.read(0))).body
         if not isinstance(genesis, Genesis):
@@ -157,7 +179,7 @@ def _look_inside(store: SqliteStore, estate: str, found: _Found) -> None:
         if genesis.estate != estate:
             found.database = Database.FOREIGN
             found.detail = f"it is of {genesis.estate}, this is {estate}"
-        _verify_tail(store)
+        _verify_tail(store, found.head)
     except JournalBroken as error:
         found.detail, found.seq = error.reason.what, error.seq
         if error.seq:
@@ -166,15 +188,19 @@ def _look_inside(store: SqliteStore, estate: str, found: _Found) -> None:
             found.database = Database.MALFORMED
 
 
-def _verify_tail(store: SqliteStore) -> None:
+def _verify_tail(store: Store, end: Head) -> None:
     """Every link since the newest snapshot; those before it are the audit's."""
     head = snapshot_base(store)
     for row in store.read(head.seq):
         read_link(head, row)
         head = Head(row.seq, row.hash)
+    if head.seq < end.seq:
+        raise broken_link(
+            head.seq + 1, f"is missing; the store names {end.seq} as last"
+        )
 
 
-def snapshot_base(store: SqliteStore) -> Head:
+def snapshot_base(store: Store) -> Head:
     """The head of the newest snapshot that belongs to this chain; else the origin."""
     for snapshot in store.snapshots():
         if store.hash_at(snapshot.seq) == snapshot.hash:
@@ -182,7 +208,7 @@ def snapshot_base(store: SqliteStore) -> Head:
     return ORIGIN
 
 
-def _look_at_emergency(folder: Path, store: SqliteStore | None, found: _Found) -> None:
+def _look_at_emergency(folder: Path, store: Store | None, found: _Found) -> None:
     path = folder / EMERGENCY
     if not path.exists():
         return
@@ -200,7 +226,15 @@ def _look_at_emergency(folder: Path, store: SqliteStore | None, found: _Found) -
         )
 
 
-def emergency_state(store: SqliteStore | None, log: EmergencyLog | None) -> Emergency:
+def known_keys(folder: Path, store: Store | None) -> tuple[str, ...]:
+    """The keys whose signatures count: those kept here, and those of controllers
+    elsewhere, which travel with a shared journal."""
+    ours = public_keys(folder)
+    theirs = store.public_keys() if store else ()
+    return (*ours, *(one for one in theirs if one not in ours))
+
+
+def emergency_state(store: Store | None, log: EmergencyLog | None) -> Emergency:
     """How the entries of an emergency file stand to this store."""
     if log is None:
         return Emergency.READY
@@ -215,7 +249,7 @@ def emergency_state(store: SqliteStore | None, log: EmergencyLog | None) -> Emer
 
 def _look_at_witnesses(
     folder: Path,
-    store: SqliteStore | None,
+    store: Store | None,
     claims: Sequence[Claim],
     found: _Found,
 ) -> None:
@@ -249,7 +283,7 @@ def _end_for(saying: _Saying, found: _Found) -> int:
 
 def _sayings(
     folder: Path,
-    store: SqliteStore | None,
+    store: Store | None,
     claims: Sequence[Claim],
     found: _Found,
 ) -> Iterator[_Saying]:
@@ -257,8 +291,8 @@ def _sayings(
         seq, _, digest = mark.decode("ascii").partition(" ")
         yield _Saying("the mark of the last append", int(seq), digest)
     signed = [unpack(read_slots(folder / HEAD) or b"")]
-    signed += list(store.heads())[-1:] if store else []
-    keys = public_keys(folder)
+    signed += [store.last_signed()] if store else []
+    keys = known_keys(folder, store)
     for one in signed:
         if one is None:
             continue

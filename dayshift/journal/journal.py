@@ -11,18 +11,28 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from dayshift.errors import Bug, JournalFull, Reason
-from dayshift.journal.base import ORIGIN, Head, Row, SignedHead, StoredSnapshot
+from msgspec.structs import replace
+
+from dayshift.errors import Bug, JournalFull, Reason, Refused
+from dayshift.journal.base import (
+    ORIGIN,
+    Head,
+    Row,
+    SignedHead,
+    Store,
+    StoredSnapshot,
+    Wave,
+)
 from dayshift.journal.chain import seal
 from dayshift.journal.codec import decode_record
 from dayshift.journal.emergency import EMERGENCY, EmergencyFile, EmergencyLog
-from dayshift.journal.findings import HEAD, LOCK, MARK, Examination, examine
-from dayshift.journal.lock import WriterLock
+from dayshift.journal.findings import HEAD, MARK, Examination, examine
+from dayshift.journal.lock import LOCK, WriterLock
 from dayshift.journal.reader import JournalView
 from dayshift.journal.recovery import Doing
 from dayshift.journal.signing import HeadNote, Signer, pack
 from dayshift.journal.slots import open_slots
-from dayshift.journal.sqlite import SqliteStore
+from dayshift.journal.stores import HERE, Access, note_store, open_writer
 from dayshift.model.dial import Claim
 from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.records import AnyBody, Genesis, Lease, Merged, Record
@@ -35,7 +45,7 @@ class Journal(JournalView):
     def __init__(
         self,
         folder: Path,
-        store: SqliteStore,
+        store: Store,
         lock: WriterLock,
         clock: Clock,
         points: Points = NOWHERE,
@@ -48,6 +58,9 @@ class Journal(JournalView):
         self._unstored: Head | None = None
         self._epoch = _epoch_at(store, self._stored)
         self._signer = Signer(folder)
+        if self._signer.public_hex not in store.public_keys():
+            with contextlib.suppress(JournalFull):
+                store.put_key(self._signer.public_hex)
         self._signed: SignedHead | None = None
         self._mark = open_slots(folder / MARK)
         self._head_file = open_slots(folder / HEAD)
@@ -63,59 +76,60 @@ class Journal(JournalView):
         claims: Sequence[Claim] = (),
         journal_id: str = "",
         points: Points = NOWHERE,
+        access: Access = HERE,
     ) -> Journal:
         """Become the writer: recover what was left, then begin a new epoch.
-
-        With a full disk the lease, and the entries of an earlier emergency, stay in the
-        emergency file; `stranded` is true then.
 
         Args:
             holder: who this is, for people.
             claims: claims read from dials; one ahead of the journal refuses.
-            journal_id: what to call a journal that is made; drawn at random if empty.
+            journal_id: what to call a new journal; drawn at random if empty.
+            access: the store of the records; all else of a journal lies in `folder`.
 
         Raises:
-            JournalHeld: another process is the writer.
+            JournalHeld: another process is the writer, or another controller leads.
             JournalBroken: the recovery table refuses; `seq` is where, if known.
-            JournalFull: there is no room to make a journal.
-            Refused: the journal is another estate's.
+            JournalFull: there is no room to make a journal, or its store is gone.
+            Refused: it is another estate's, or was moved away.
         """
         with contextlib.ExitStack() as undo:
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 lock = WriterLock.take(folder / LOCK, holder, clock.now())
-                if lock is not None:
-                    undo.callback(lock.release, clean=False)
-                    points.at(Point.LOCKED)
-                seen = examine(folder, estate, lock, claims)
-                if lock is None or seen.cell.doing is Doing.REFUSE:
+                if lock is None:
+                    raise examine(folder, estate, lock, claims, access).refusal()
+                undo.callback(lock.release, clean=False)
+                points.at(Point.LOCKED)
+                seen = examine(folder, estate, lock, claims, access)
+                if seen.cell.doing is Doing.REFUSE:
                     raise seen.refusal()
-                if seen.cell.doing is Doing.CREATE:
+                if seen.head == ORIGIN:
                     _mark_origin(folder)
-                store = SqliteStore.writer(folder, lock)
+                store = open_writer(access, folder, lock, clock)
                 undo.callback(store.close)
-                if seen.cell.doing is Doing.CREATE:
-                    _create(store, estate, clock, journal_id or secrets.token_hex(16))
+                epoch = _next_epoch(store, seen)
+                store.lease(replace(lock.holder, epoch=epoch), seen.head)
+                if seen.head == ORIGIN:
+                    _create(store, estate, clock, journal_id)
                 journal = cls(folder, store, lock, clock, points)
-                journal._lead(holder, seen)
+                journal._lead(holder, seen, epoch, access)
             except OSError as error:
                 raise JournalFull(_unwritable(folder, error)) from error
             undo.pop_all()
             return journal
 
-    def _lead(self, holder: str, seen: Examination) -> None:
+    def _lead(self, holder: str, seen: Examination, epoch: int, access: Access) -> None:
+        note_store(self.folder, self.estate, access)
         if seen.cell.doing is Doing.RESET:
             self._emergency.reset()
         if seen.cell.doing is Doing.MERGE and seen.log is not None:
-            self._epoch = max(self._epoch, seen.log.records[-1].epoch)
             try:
                 self._merge(seen.log)
             except JournalFull:
                 self._unstored = seen.log.end
-        self._epoch += 1
+        self._epoch = epoch
         self._points.at(Point.LEADING)
-        self._store.lease(self._epoch)
-        lease = Lease(self._epoch, holder)
+        lease = Lease(epoch, holder)
         try:
             self.append(lease)
         except JournalFull:
@@ -229,6 +243,29 @@ class Journal(JournalView):
             self._signed = signed
         return self._signed
 
+    @property
+    def lost(self) -> bool:
+        """True once this controller leads no more: every append would be refused."""
+        return self._store.lost
+
+    def take_wave(self, run: str, name: str) -> None:
+        """Take the estate's one wave token for `run`, or keep it.
+
+        Why: two journals of one estate, both whole, could take out two regions.
+        Holds: of all runs in this store, one of this estate is in flight.
+
+        Raises:
+            Refused: another journal's run has it; the reason names it.
+        """
+        mine = Wave(self.journal_id, run, name, self._clock.now().wall_ms)
+        has = self._store.take_wave(mine)
+        if has.journal != self.journal_id:
+            raise Refused(_wave_taken(self.estate, has))
+
+    def release_wave(self) -> None:
+        """Give the token back; without having it nothing happens."""
+        self._store.release_wave(self.journal_id)
+
     def save_snapshot(self, seq: int, data: bytes) -> None:
         """Keep the state folded up to record `seq`; it is believed for this chain only.
 
@@ -252,8 +289,9 @@ class Journal(JournalView):
             self._lock.release(clean=True)
 
 
-def _create(store: SqliteStore, estate: str, clock: Clock, journal_id: str) -> None:
-    row, _ = seal(ORIGIN, clock.now(), 0, "", Genesis(journal_id, estate))
+def _create(store: Store, estate: str, clock: Clock, journal_id: str) -> None:
+    name = journal_id or secrets.token_hex(16)
+    row, _ = seal(ORIGIN, clock.now(), 0, "", Genesis(name, estate))
     store.append([row], ORIGIN)
 
 
@@ -268,8 +306,16 @@ def _mark_of(head: Head) -> bytes:
     return f"{head.seq} {head.hash}".encode()
 
 
-def _epoch_at(store: SqliteStore, head: Head) -> int:
+def _epoch_at(store: Store, head: Head) -> int:
+    if head == ORIGIN:
+        return 0
     return decode_record(next(store.read(head.seq - 1)).data).epoch
+
+
+def _next_epoch(store: Store, seen: Examination) -> int:
+    """Above every epoch that wrote, in the store or in the emergency file."""
+    strayed = seen.log.records[-1].epoch if seen.log else 0
+    return max(_epoch_at(store, seen.head), strayed) + 1
 
 
 def _stranded(head: Head) -> Reason:
@@ -279,6 +325,17 @@ def _stranded(head: Head) -> Reason:
         because="the store could not take a record before",
         so="nothing was appended; only safe verbs go on",
         next="make room at the journal's directory, then start the controller again",
+    )
+
+
+def _wave_taken(estate: str, has: Wave) -> Reason:
+    return Reason(
+        "WAVE-TAKEN",
+        f"estate {estate} has a run in flight: {has}",
+        because="invariant: one wave in the whole estate, across all runs and journals",
+        so="no run was opened; nothing moved",
+        next="let that run end (`dayshift status` where it runs); if its journal is "
+        "gone for good, `dayshift journal release-wave`",
     )
 
 

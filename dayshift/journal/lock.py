@@ -9,32 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from dayshift.journal.base import Holder
 from dayshift.model.units import Instant
 
+LOCK = "lock"
 _FILE_BYTES = 1024
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """Who writes a journal, and since when."""
-
-    pid: int
-    host: str
-    user: str
-    name: str
-    since_wall_ms: int
-    epoch: int = 0
-
-    def __str__(self) -> str:
-        since = datetime.fromtimestamp(self.since_wall_ms / 1000, UTC)
-        return (
-            f"{self.name} (pid {self.pid}, user {self.user} on {self.host}, "
-            f"since {since:%Y-%m-%d %H:%M:%S} UTC)"
-        )
 
 
 class WriterLock:

@@ -11,7 +11,17 @@ from types import TracebackType
 from typing import Self
 
 from dayshift.errors import Reason, Refused
-from dayshift.journal.base import ORIGIN, Head, SignedHead
+from dayshift.journal.base import (
+    ORIGIN,
+    Head,
+    Health,
+    Holder,
+    Message,
+    SignedHead,
+    Stir,
+    Store,
+    Wave,
+)
 from dayshift.journal.chain import broken_link, read_link
 from dayshift.journal.emergency import (
     EMERGENCY,
@@ -19,18 +29,18 @@ from dayshift.journal.emergency import (
     EmergencyLog,
     read_emergency,
 )
-from dayshift.journal.findings import LOCK, emergency_state, snapshot_base
-from dayshift.journal.lock import Holder, living_holder
+from dayshift.journal.findings import emergency_state, snapshot_base
 from dayshift.journal.recovery import Emergency
-from dayshift.journal.sqlite import DATABASE, SqliteStore
+from dayshift.journal.stores import HERE, Access, open_reader
 from dayshift.model.dial import Claim
 from dayshift.model.records import Genesis, Record
+from dayshift.model.units import Clock
 
 
 class JournalView:
     """What writer and readers have in common: records, head, snapshots."""
 
-    def __init__(self, folder: Path, store: SqliteStore) -> None:
+    def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
         self._store = store
         genesis = next(self._verified(ORIGIN), None)
@@ -52,8 +62,8 @@ class JournalView:
         return last[-1]
 
     @property
-    def room_bytes(self) -> int:
-        """How much the disk of the journal can still take."""
+    def room_bytes(self) -> int | None:
+        """How much the store can still take; None where it cannot tell."""
         return self._store.room_bytes()
 
     def records(self, after_seq: int = 0) -> Iterator[Record]:
@@ -98,8 +108,42 @@ class JournalView:
         return self._store.heads()
 
     def writer(self) -> Holder | None:
-        """Who writes it now, as far as this machine can tell."""
-        return living_holder(self.folder / LOCK)
+        """Who leads now, as far as this machine can tell."""
+        return self._store.leader()
+
+    def wave(self) -> Wave | None:
+        """Who has the estate's wave token."""
+        return self._store.wave()
+
+    def health(self) -> Health:
+        """How the store is: its members, its room."""
+        return self._store.health()
+
+    async def watch(
+        self,
+        wanted: frozenset[Stir],
+        clock: Clock,
+        timeout_ms: int,
+        head: Head = ORIGIN,
+    ) -> frozenset[Stir]:
+        """Wait until something of `wanted` is so; empty after `timeout_ms`.
+
+        Args:
+            head: the last record that the caller knows, for `Stir.HEAD`.
+        """
+        return await self._store.watch(head, wanted, clock, timeout_ms)
+
+    def post(self, token: str, data: bytes) -> None:
+        """Leave a message for the leader, from wherever the store can be reached."""
+        self._store.post(token, data)
+
+    def inbox(self) -> tuple[Message, ...]:
+        """What was left for the leader and not taken yet."""
+        return self._store.inbox()
+
+    def take(self, token: str) -> None:
+        """Remove a message; one that is gone already is no error."""
+        self._store.take(token)
 
     def claim_reason(self, claim: Claim) -> Reason | None:
         """Why a dial's claim shows that this journal lost its end, or None.
@@ -137,17 +181,24 @@ class JournalReader(JournalView):
     """The journal for `status`, `report` and whoever else only looks."""
 
     @classmethod
-    def open(cls, folder: Path) -> JournalReader:
+    def open(cls, folder: Path, access: Access = HERE) -> JournalReader:
         """Open for reading.
 
         Raises:
             Refused: there is no journal.
             JournalBroken: it cannot be read.
+            JournalFull: its store does not answer.
         """
-        store = SqliteStore.reader(folder) if (folder / DATABASE).exists() else None
-        if store is None or store.head() == ORIGIN:
+        store = open_reader(access, folder)
+        if store is None:
             raise Refused(absent_reason(folder))
-        return cls(folder, store)
+        try:
+            if store.head() == ORIGIN:
+                raise Refused(absent_reason(folder))
+            return cls(folder, store)
+        except BaseException:
+            store.close()
+            raise
 
 
 def absent_reason(folder: Path) -> Reason:

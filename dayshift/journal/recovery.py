@@ -15,22 +15,29 @@ from dayshift.errors import Bug, Reason
 
 
 class Lock(Enum):
+    """Who may write. HELD: another process here has this folder. LED: the folder is
+    ours, but another controller leads the shared store."""
+
     FREE = auto()
     HELD = auto()
+    LED = auto()
 
 
 class Database(Enum):
-    """FOREIGN: a whole journal, but of another estate. EMPTY: it has no record."""
+    """FOREIGN: a whole journal, but of another estate. EMPTY: it has no record.
+    MOVED: it goes on in another store."""
 
     MISSING = auto()
     EMPTY = auto()
     MALFORMED = auto()
     FOREIGN = auto()
+    MOVED = auto()
     SOUND = auto()
 
 
 class Wal(Enum):
-    """FOLDED: the last writer closed. GONE: it was killed, and left no log."""
+    """FOLDED: the last writer closed. GONE: it was killed, and left no log. A shared
+    store has no log here: always FOLDED."""
 
     FOLDED = auto()
     PRESENT = auto()
@@ -47,7 +54,8 @@ class Chain(Enum):
 class Witness(Enum):
     """The head, as seen from what was kept beside the database: the signed head, the
     mark of the last append, and the claims at dials. AHEAD of them is what a crash
-    between an append and the next signature leaves."""
+    between an append and the next signature leaves, and what another controller of a
+    shared store appended while this one did not lead."""
 
     NONE = auto()
     LEVEL = auto()
@@ -146,6 +154,24 @@ TABLE: tuple[Cell, ...] = (
         next="ask that controller (`dayshift status`), or wait until it ends",
     ),
     Cell(
+        "JOURNAL-LED",
+        Doing.REFUSE,
+        lock=frozenset({Lock.LED}),
+        what="another controller leads",
+        because="a journal has one writer, the controller whose lease has not ended",
+        next="ask it (`dayshift status` names it); when it is gone, its lease ends by "
+        "itself within seconds",
+    ),
+    Cell(
+        "JOURNAL-MOVED-AWAY",
+        Doing.REFUSE,
+        lock=_FREE,
+        database=frozenset({Database.MOVED}),
+        what="this journal goes on in another store",
+        because="it was moved there with `dayshift journal move`",
+        next="write that store under `journal:` in dayshift.yaml",
+    ),
+    Cell(
         "JOURNAL-NEW",
         Doing.CREATE,
         lock=_FREE,
@@ -182,8 +208,9 @@ TABLE: tuple[Cell, ...] = (
         database=_NOTHING,
         witness=frozenset({Witness.BEHIND, Witness.FORKED}),
         what="the journal has no record, but it once had",
-        because="its database was removed or emptied",
-        next=_RESTORE,
+        because="its database was removed or emptied, or `journal:` names another "
+        "store than the one where its records lie",
+        next=f"`dayshift journal move` brings them over; else {_RESTORE}",
     ),
     Cell(
         "JOURNAL-GONE",

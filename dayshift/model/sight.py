@@ -160,7 +160,7 @@ class Sight(msgspec.Struct, frozen=True, dict=True):
     duties: dict[str, DutySight] = {}
     brackets: dict[str, BracketSight] = {}
     acks: dict[str, str] = {}
-    store_room_bytes: int = 1 << 40
+    store_room_bytes: int | None = None
     clock_jump_ms: int = 0
 
     @cached_property

@@ -20,7 +20,7 @@ from dayshift.core.state import JournalState, RunState, Status
 from dayshift.core.watch import Watch, journalled
 from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
-from dayshift.errors import Driver, JournalFull, Reason, Refused
+from dayshift.errors import Driver, JournalError, JournalFull, Reason, Refused
 from dayshift.journal.journal import Journal
 from dayshift.journal.sidelog import SideFiles
 from dayshift.limits import (
@@ -329,6 +329,8 @@ class Orchestrator:
             await asyncio.gather(*self._acting, return_exceptions=True)
         if self.run.status is Status.CLOSED:
             self.points.at(Point.CLOSED)
+            with contextlib.suppress(JournalError):
+                self.journal.release_wave()
             for body in (self.samples.close(), self.gate_samples.close()):
                 if body is not None:
                     self.append(body)

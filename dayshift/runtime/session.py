@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from dayshift.core import planner, review
 from dayshift.core.fold import fold
@@ -23,6 +24,7 @@ from dayshift.drivers.base import Context
 from dayshift.errors import JournalFull, Reason, Refused
 from dayshift.journal.journal import Journal
 from dayshift.journal.reader import JournalView
+from dayshift.journal.stores import Access
 from dayshift.model import records as r
 from dayshift.model.estate import Change, Estate
 from dayshift.model.plan import Plan, Verb
@@ -32,6 +34,7 @@ from dayshift.runtime import watchdog, wiring
 from dayshift.runtime.clock import RealClock, SystemEntropy
 from dayshift.runtime.control import ControlServer
 from dayshift.runtime.frame import Frame
+from dayshift.runtime.locating import access_to, locate
 from dayshift.runtime.orchestrator import Orchestrator
 from dayshift.runtime.secrets import Secrets
 
@@ -55,6 +58,10 @@ class Workspace:
     def socket(self) -> Path:
         return self.state_dir / SOCKET
 
+    def access(self) -> Access:
+        """How the journal of this directory is reached."""
+        return locate(self.base, self.state_dir)
+
 
 class Session:
     """One controller's hold on the journal, from open to close."""
@@ -71,16 +78,37 @@ class Session:
 
     @classmethod
     def open(
-        cls, workspace: Workspace, estate: str, points: Points = NOWHERE
+        cls, workspace: Workspace, estate: Estate, points: Points = NOWHERE
     ) -> Session:
-        """Become the one writer.
+        """Become the one writer of the estate's journal.
 
         Raises:
             JournalHeld: another process is; the reason names it.
             JournalBroken: the journal does not verify.
+            JournalFull: its store does not answer.
         """
-        folder, who = workspace.state_dir, holder()
-        journal = Journal.open(folder, estate, RealClock(), who, points=points)
+        access = access_to(workspace.base, estate.name, estate.journal)
+        return cls.open_at(workspace, access, points)
+
+    @classmethod
+    def reopen(cls, workspace: Workspace, state: JournalState) -> Session:
+        """As `open`, for verbs that go on with what the journal holds already."""
+        access = workspace.access()
+        return cls.open_at(workspace, replace(access, estate=state.estate))
+
+    @classmethod
+    def open_at(
+        cls, workspace: Workspace, access: Access, points: Points = NOWHERE
+    ) -> Session:
+        """As `open`, for whoever knows how the journal is reached."""
+        journal = Journal.open(
+            workspace.state_dir,
+            access.estate,
+            RealClock(),
+            holder(),
+            points=points,
+            access=access,
+        )
         return cls(workspace, journal, points)
 
     def close(self) -> None:
@@ -107,6 +135,7 @@ class Session:
         run_id = self.entropy.run_id()
         self.points.at(Point.OPENING)
         try:
+            self.journal.take_wave(run_id, person)
             self._append(*bodies, run=run_id)
         except JournalFull:
             if not break_glass:

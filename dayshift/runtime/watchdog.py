@@ -82,7 +82,8 @@ class Watchdog:
         from dayshift.runtime.wiring import wire
 
         try:
-            with JournalReader.open(self.state_dir) as journal:
+            access = Workspace(self.state_dir.parent).access()
+            with JournalReader.open(self.state_dir, access) as journal:
                 state, writer = load(journal), journal.writer()
         except DayshiftError:
             return False

@@ -1,7 +1,8 @@
 """Chooses drivers by name, from entry points, and builds them. Nothing else does.
 
 Others add drivers by declaring entry points in the groups `dayshift.dials`, `.meters`,
-`.probes`, `.workers`, `.duties`, `.brackets` and `.notify`.
+`.probes`, `.workers`, `.duties`, `.brackets` and `.notify`. Stores (`dayshift.stores`)
+are only checked here: `journal.stores` builds them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from dayshift.drivers import base
 from dayshift.errors import Bug
 from dayshift.model.estate import Change, DriverRef, Estate
 
-KINDS = ("dials", "meters", "probes", "workers", "duties", "brackets", "notify")
+KINDS = (
+    "dials",
+    "meters",
+    "probes",
+    "workers",
+    "duties",
+    "brackets",
+    "notify",
+    "stores",
+)
 
 
 @dataclass

@@ -217,6 +217,12 @@ def head_signed_by_a_stranger(folder):
     shutil.copy(stranger / "head", folder / "head")
 
 
+def moved_away(folder):
+    journal = open_journal(folder)
+    journal._store.set_moved("etcd at a:2379")
+    journal.close()
+
+
 def stranded(folder):
     journal = open_journal(folder, journal_id="j-1")
     journal.append(phased("stored"))
@@ -276,6 +282,7 @@ REFUSED: dict[State, str] = {
     header_overwritten: "JOURNAL-MALFORMED",
     database_truncated: "JOURNAL-MALFORMED",
     of_another_estate: "JOURNAL-OF-ANOTHER-ESTATE",
+    moved_away: "JOURNAL-MOVED-AWAY",
     record_flipped: "JOURNAL-BROKEN",
     record_removed: "JOURNAL-BROKEN",
     genesis_flipped: "JOURNAL-BROKEN",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dayshift.journal.journal import Journal
 from dayshift.journal.reader import JournalReader
-from dayshift.journal.sqlite import DATABASE
+from dayshift.journal.stores.sqlite import DATABASE
 from dayshift.model.records import Phase, Phased, Record
 from dayshift.model.units import Instant
 

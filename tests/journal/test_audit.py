@@ -12,7 +12,8 @@ from dayshift.journal.audit import audit
 from dayshift.journal.base import Head
 from dayshift.journal.chain import record_hash, seal
 from dayshift.journal.codec import canonical
-from dayshift.journal.sqlite import SqliteStore
+from dayshift.journal.stores import Access
+from dayshift.journal.stores.sqlite import SqliteStore
 from dayshift.model.units import Instant
 from tests.journal.desk import edit, flip, kill, open_journal, phased, written
 
@@ -30,7 +31,7 @@ def folder(tmp_path):
 
 
 def rows(folder):
-    store = SqliteStore.reader(folder)
+    store = SqliteStore.reader(Access(), folder)
     found = list(store.read(0))
     store.close()
     return found

@@ -87,14 +87,14 @@ def test_emergency_entries_are_read_at_once_and_merged_at_the_next_open(tmp_path
 
 def test_a_controller_that_starts_on_a_full_disk_still_leads(tmp_path, monkeypatch):
     """Break-glass: the lease itself goes to the emergency file, epoch after epoch."""
-    from dayshift.journal.sqlite import SqliteStore
+    from dayshift.journal.stores.sqlite import SqliteStore
 
     journal = open_journal(tmp_path)
     fill(journal)
     stored = journal.head
     journal.append_emergency(phased("first"))
     kill(journal)
-    writer = SqliteStore.writer
+    writer = SqliteStore.open_in
 
     def small(folder, lock):
         store = writer(folder, lock)
@@ -103,7 +103,7 @@ def test_a_controller_that_starts_on_a_full_disk_still_leads(tmp_path, monkeypat
         return store
 
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteStore, "writer", staticmethod(small))
+        patch.setattr(SqliteStore, "open_in", staticmethod(small))
         for epoch in (2, 3):
             journal = open_journal(tmp_path)
             assert (journal.stranded, journal.epoch) == (True, epoch)

@@ -17,7 +17,7 @@ from dayshift.journal.journal import Journal
 from dayshift.journal.lock import WriterLock
 from dayshift.journal.reader import JournalReader
 from dayshift.journal.signing import public_keys, read_note
-from dayshift.journal.sqlite import SqliteStore
+from dayshift.journal.stores.sqlite import SqliteStore
 from dayshift.model.dial import Claim
 from dayshift.model.records import Genesis, Lease, Observed
 from tests.journal.desk import TickingClock, edit, open_journal, phased, written
@@ -147,7 +147,7 @@ def test_an_append_after_another_head_is_refused(folder):
     """Compare-and-set: even without the lock, no two records follow the same one."""
     with open_journal(folder) as journal:
         lock = WriterLock.take(folder / "other-lock", "stale", TickingClock().now())
-        stale = SqliteStore.writer(folder, lock)
+        stale = SqliteStore.open_in(folder, lock)
         rows = list(stale.read(0))
         journal.append(phased("the other controller leads"))
         seq, digest, data = rows[-1]

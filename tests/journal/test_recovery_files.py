@@ -15,13 +15,17 @@ from tests.journal import damage
 from tests.journal.damage import OPENED, REFUSED, State
 from tests.journal.desk import edit, open_journal, phased, read_all, written
 
+SHARED_ONLY = "JOURNAL-LED"
+"""The cell that no file of one folder can lead to: see `tests/stores`."""
+
 
 def _name(state: State | str) -> str:
     return getattr(state, "__name__", str(state))
 
 
 def test_every_cell_of_the_table_has_a_case():
-    assert {cell.code for cell in TABLE} == {*OPENED.values(), *REFUSED.values()}
+    cells = {*OPENED.values(), *REFUSED.values(), SHARED_ONLY}
+    assert {cell.code for cell in TABLE} == cells
 
 
 @pytest.mark.parametrize(("state", "code"), OPENED.items(), ids=_name)

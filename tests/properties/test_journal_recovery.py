@@ -30,7 +30,7 @@ def test_every_finding_meets_exactly_one_cell():
         for found in EVERY
         if len(cells := [cell for cell in TABLE if cell.holds(found)]) != 1
     ]
-    assert len(EVERY) == 2 * 5 * 3 * 2 * 5 * 6
+    assert len(EVERY) == 3 * 6 * 3 * 2 * 5 * 6
     assert wrong == []
 
 

@@ -15,7 +15,7 @@ import pytest
 from dayshift.cli.main import main
 from dayshift.core.state import JournalState, Status
 from dayshift.journal.reader import JournalReader
-from dayshift.journal.sqlite import DATABASE
+from dayshift.journal.stores.sqlite import DATABASE
 from dayshift.model import records as r
 from dayshift.model.plan import Plan, Verb
 from dayshift.runtime.session import Session, Workspace, load, make_plan
@@ -40,7 +40,7 @@ def plan() -> Plan:
 @pytest.fixture
 def opened(place: Workspace, plan: Plan) -> Workspace:
     """A run that was opened by a controller which is gone."""
-    session = Session.open(place, plan.estate.name)
+    session = Session.open(place, plan.estate)
     session.begin(plan, "ada")
     session.close()
     return place
@@ -177,7 +177,7 @@ def test_a_step_that_does_not_exist_is_not_confirmed(
 def test_a_second_controller_is_told_who_is_the_first(
     opened: Workspace, plan: Plan, ran: Ran
 ) -> None:
-    session = Session.open(opened, plan.estate.name)
+    session = Session.open(opened, plan.estate)
     try:
         code, _, err = ran("take")
         assert code == 5

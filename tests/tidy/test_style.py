@@ -23,7 +23,6 @@ NAME_SAYS_ALL = {
     "dayshift/core/going_out.py": {"enter_brackets"},
     "dayshift/core/proof.py": {"is_fresh"},
     "dayshift/core/watch.py": {"ProbeTrack"},
-    "dayshift/journal/recovery.py": {"Lock"},
     "dayshift/model/dial.py": {"DialKind"},
     "dayshift/model/estate.py": {"Disposition", "Region"},
     "dayshift/model/evidence.py": {"VerdictKind"},

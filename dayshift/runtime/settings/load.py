@@ -6,6 +6,7 @@ names; whatever is wrong is told at once.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,15 @@ import msgspec
 from msgspec.structs import replace
 
 from dayshift.drivers.base import GivesGauges
-from dayshift.model.estate import Change, Estate
+from dayshift.model.estate import Change, Estate, StoreSpec
 from dayshift.runtime.settings import calibration_file
 from dayshift.runtime.settings.change_file import ChangeFile
 from dayshift.runtime.settings.change_rules import change_rules, step_lists
 from dayshift.runtime.settings.estate_file import EstateFile
 from dayshift.runtime.settings.forms import Driven
+from dayshift.runtime.settings.places_form import PLACE_KEYS, JournalFile, PlaceFile
 from dayshift.runtime.settings.policy_rules import gauge_rules
-from dayshift.runtime.settings.resolve import change_of, estate_of
+from dayshift.runtime.settings.resolve import change_of, estate_of, store_of
 from dayshift.runtime.settings.rules import estate_rules
 from dayshift.runtime.settings.shape import (
     Drivers,
@@ -59,12 +61,37 @@ def load_estate(path: Path, options_of: OptionsOf, known: Known = installed) -> 
         if isinstance(read_as, GivesGauges):
             gauges |= set(read_as.gauge_names())
         unread |= kind == "meters" and read_as is None
+    _check_store(file.journal, drivers)
     if not unread:
         gauge_rules(file.policy, gauges, source)
     source.check()
     estate = estate_of(file)
     estate = replace(estate, calibrations=calibration_file.beside(path, estate))
     return replace(estate, fingerprint=_fingerprint("estate", estate))
+
+
+def load_journal(
+    path: Path, options_of: OptionsOf, known: Known = installed
+) -> tuple[str, StoreSpec]:
+    """The estate's name and where its journal lies, from `dayshift.yaml` alone.
+
+    Why: whoever only looks at a run must not depend on the rest of the file.
+
+    Raises:
+        SettingsInvalid: these two parts cannot be read.
+    """
+    whole = read(path)
+    parts = {key: whole.data[key] for key in PLACE_KEYS if key in whole.data}
+    source = dataclasses.replace(whole, data=parts)
+    file = form_of(PlaceFile, source)
+    drivers = Drivers(source, options_of, known)
+    _check_store(file.journal, drivers)
+    source.check()
+    return file.estate, store_of(file.journal)
+
+
+def _check_store(journal: JournalFile, drivers: Drivers) -> None:
+    drivers.check("stores", journal.driver, journal.options, ("journal", "driver"))
 
 
 def load_change(

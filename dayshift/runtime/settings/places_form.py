@@ -38,3 +38,13 @@ class AgentFile(Strict):
     ca: str = Field(default="", description="The authority that signed its key.")
     cert: str = Field(default="", description="The controller's certificate.")
     key: str = Field(default="", description="The controller's key, a secret.")
+
+
+class PlaceFile(Strict):
+    """What of `dayshift.yaml` says where the journal lies, without the rest."""
+
+    estate: Name
+    journal: JournalFile = Field(default_factory=JournalFile)
+
+
+PLACE_KEYS = tuple(PlaceFile.model_fields)

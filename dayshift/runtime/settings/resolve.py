@@ -13,6 +13,7 @@ from dayshift.runtime.settings.estate_file import (
     ServiceFile,
 )
 from dayshift.runtime.settings.forms import Driven
+from dayshift.runtime.settings.places_form import JournalFile
 
 
 def estate_of(file: EstateFile) -> Estate:
@@ -34,9 +35,7 @@ def estate_of(file: EstateFile) -> Estate:
             m.NotifySpec(one.name, _ref(one), one.escalate) for one in file.notify
         ),
         policy=_policy(file.policy),
-        journal=m.StoreSpec(
-            file.journal.driver, file.journal.options, dict(file.journal.members)
-        ),
+        journal=store_of(file.journal),
         controllers=tuple(
             m.ControllerSpec(name, place) for name, place in file.controllers.items()
         ),
@@ -48,6 +47,11 @@ def estate_of(file: EstateFile) -> Estate:
             m.VotingSpec(name, dict(members)) for name, members in file.voting.items()
         ),
     )
+
+
+def store_of(file: JournalFile) -> m.StoreSpec:
+    """The store that a file describes."""
+    return m.StoreSpec(file.driver, file.options, dict(file.members))
 
 
 def _ref(one: Driven) -> DriverRef:

@@ -1,0 +1,38 @@
+"""What stores say when they refuse: one voice for all of them."""
+
+from __future__ import annotations
+
+from dayshift.errors import Reason
+
+
+def malformed_reason(what: str, text: str) -> Reason:
+    """Why a file is no database any more."""
+    return Reason(
+        "JOURNAL-MALFORMED",
+        f"{what} is damaged ({text})",
+        because="its pages are not those that were written",
+        so="nothing is decided from this journal",
+        next="`dayshift audit`, then bring back the newest intact copy",
+    )
+
+
+def full_reason(text: str) -> Reason:
+    """Why a record is not durable: the disk."""
+    return Reason(
+        "JOURNAL-FULL",
+        f"a record could not be made durable ({text})",
+        because="the disk of the journal is full, gone or read-only",
+        so="no further action is taken, but for those that make things safe",
+        next="make room at the journal's directory, then start again",
+    )
+
+
+def moved_reason(text: str) -> Reason:
+    """Why an append is refused: somebody else writes."""
+    return Reason(
+        "JOURNAL-MOVED",
+        f"the journal is not this controller's to write: {text}",
+        because="every append names the record that it follows",
+        so="nothing was written",
+        next="stop this controller; another one leads",
+    )
