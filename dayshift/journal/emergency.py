@@ -69,6 +69,10 @@ class EmergencyFile:
             raise JournalFull(_no_room(f"its file cannot be made: {error}")) from None
         self._slots = Slots(self._fd)
         self._count = _read_count(self._slots.payload)
+        if self._slots.payload is None:
+            # Else the first frame, not counted yet, would look like a lost count.
+            self._write_count(self._count)
+            self._write_count(self._count)
         data = os.pread(self._fd, EMERGENCY_BYTES, 0)
         frames = _frames(data, self._count.generation)
         self._end = _FRAMES_START + sum(_FRAME.size + len(one) for one in frames)

@@ -165,6 +165,7 @@ class Rig:
         self.brackets = {b.name: MemoryBracket(b.name) for b in self.estate.brackets}
         self.notify = {n.name: MemoryNotify(n.name) for n in self.estate.notify}
         self.bad_release = False
+        self.journal: Journal | None = None
 
     def release(self, region: str) -> None:
         """What the new version does to users."""
@@ -188,6 +189,7 @@ class Rig:
         journal = Journal.open(
             self.folder, self.estate.name, self.clock, "test", points=points
         )
+        self.journal = journal
         self.dial.points = points
         state = JournalState()
         for record in journal.records():

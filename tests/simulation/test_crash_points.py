@@ -4,6 +4,7 @@ the run. What the recovery table says of the cell is what is found."""
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dayshift.errors import Reason
 from dayshift.journal.reader import JournalReader
 from dayshift.model import records as r
 from dayshift.model.estate import Interrupt, NotifySpec
-from dayshift.model.points import Point
+from dayshift.model.points import ACTING, Point
 from dayshift.model.records import Action, ActionKind, OutcomeKind, RunResult
 from tests.kit.clock import VirtualClock, run_virtual
 from tests.kit.crash import DieAt
@@ -198,7 +199,7 @@ def _after(rig: Rig, action: Action, cell: Cell) -> list[str]:
     intents, outcomes = about(rig, action.key)
     found = []
     wanted = NEXT.get(cell.next)
-    if wanted is not None:
+    if wanted is not None and outcomes:
         first = outcomes[0].body
         assert isinstance(first, r.Outcome)
         if first.result is not wanted or "after a restart" not in first.detail:
@@ -247,6 +248,42 @@ def test_every_cell_of_the_recovery_table(
     if point is Point.REFUSING:
         found = [one for one in found if not one.startswith(("called", "a crash"))]
     assert found == []
+
+
+DIALS = [(p, k) for p, k in CELLS if k in (K.SET_DIAL, K.HOLD_DIAL)]
+DIALS = [(p, k) for p, k in DIALS if p is not Point.REFUSING]
+FAMILIES = {"leased": (2, True), "three instances": (3, False)}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("point", "kind"), DIALS, ids=[f"{p}-{k}" for p, k in DIALS])
+def test_every_cell_of_a_dial_with_every_family(
+    point: Point, kind: ActionKind, family: str, tmp_path: Path
+) -> None:
+    instances, lease = FAMILIES[family]
+    hook = DieAt(point, kind)
+    assert play(tmp_path, hook, CELLS[point, kind], instances, lease) == []
+
+
+SWEEP = int(os.environ.get("DAYSHIFT_CRASH_SWEEP", "0"))
+"""So many passages of every point; `script/soak` asks for all of them."""
+
+
+@pytest.mark.skipif(not SWEEP, reason="a long campaign: script/soak")
+@pytest.mark.parametrize("lease", [False, True])
+@pytest.mark.parametrize("point", [*ACTING, Point.WRITTEN], ids=str)
+def test_every_passage_of_every_point(
+    point: Point, lease: bool, tmp_path: Path
+) -> None:
+    """Not only the first passage: each one of a whole run, whatever the action."""
+    for nth in range(1, SWEEP + 1):
+        hook = DieAt(point, nth=nth)
+        try:
+            found = play(tmp_path / str(nth), hook, None, 2, lease)
+        except AssertionError:
+            assert not hook.died
+            return
+        assert found == [], f"at passage {nth}"
 
 
 PLANTED = {
