@@ -109,8 +109,11 @@ def _plan(cli: Cli, verb: Verb, region: str, why: str) -> Plan:
     if state is not None and state.open_run is not None:
         if not _same(state, verb, region):
             raise Refused(_busy(state, verb, region))
-        return make_plan(estate, state.plan.change, verb)
-    return make_plan(estate, _change(verb, region, why), verb)
+        return make_plan(estate, state.plan.change, verb, state.plan.out)
+    out: tuple[str, ...] = ()
+    if state is not None and verb in (Verb.EVACUATE, Verb.RETURN):
+        out = tuple(name for name in state.left_drained if name != region)
+    return make_plan(estate, _change(verb, region, why), verb, out)
 
 
 def _change(verb: Verb, region: str, why: str) -> Change:

@@ -74,7 +74,7 @@ def abort_consequence(run: RunState, plan: Plan) -> str:
     """The shares that will result from an abort, in words."""
     here = run.now_at
     region = here.region
-    shares = _usual(plan)
+    shares = _usual(plan, region)
     if here.phase in ENDED or here.phase in (Phase.SERVING, Phase.PREFLIGHT):
         return f"nothing more moves; shares stay {shares}"
     if plan.verb is Verb.RETURN:
@@ -92,10 +92,12 @@ def abort_consequence(run: RunState, plan: Plan) -> str:
     )
 
 
-def _usual(plan: Plan) -> str:
+def _usual(plan: Plan, region: str) -> str:
     parts = []
+    served = plan.pass_of(region).ramp[-1].served
     for service in plan.estate.moving():
-        row = ", ".join(f"{r} {s / 100:.2f} %" for r, s in service.shares.items())
+        shares = served.get(service.name, service.shares)
+        row = ", ".join(f"{r} {shares[r] / 100:.2f} %" for r in service.shares)
         parts.append(row if len(plan.estate.moving()) == 1 else f"{service.name} {row}")
     return "; ".join(parts)
 

@@ -101,7 +101,9 @@ def draining(desk: Desk) -> None:
         desk.retreat("baseline", reason.what)
         desk.hold(reason)
         return
-    if desk.take(stage, f"drain/{target}", revert_to_baseline=True):
+    # Whoever is evacuated never comes back by itself.
+    reverts = desk.plan.verb is not Verb.EVACUATE
+    if desk.take(stage, f"drain/{target}", revert_to_baseline=reverts):
         desk.records.append(Staged(desk.region, target, stage.share_bp))
 
 

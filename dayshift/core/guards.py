@@ -219,7 +219,8 @@ def survivors_reason(plan: Plan, sight: Sight, region: str) -> Reason | None:
     """Enough other regions serve every service, and none of them is in trouble."""
     policy = plan.estate.policy
     for service in plan.estate.services:
-        enough, count = proof.enough_serve(sight, service, region, policy)
+        away = (region,) if service.stays else (region, *plan.out)
+        enough, count = proof.enough_serve(sight, service, away, policy)
         if not enough:
             return Reason(
                 "LAST-SERVER",
@@ -229,7 +230,7 @@ def survivors_reason(plan: Plan, sight: Sight, region: str) -> Reason | None:
                 so=f"{region} is not drained further",
                 next="mend the survivors; see `dayshift status`",
             )
-        for text in proof.troubles(sight, service, region, policy):
+        for text in proof.troubles(sight, service, away, policy):
             return _trouble(text)
     return None
 

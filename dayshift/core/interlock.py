@@ -14,7 +14,7 @@ from dayshift.core.transitions import BEFORE_WORK
 from dayshift.errors import Reason
 from dayshift.model.dial import DialKind, Setting
 from dayshift.model.estate import Service
-from dayshift.model.plan import Plan
+from dayshift.model.plan import Plan, Verb
 from dayshift.model.records import Action, ActionKind, Phase
 from dayshift.model.sight import Sight
 
@@ -134,6 +134,15 @@ def _one_region(state: JournalState, sight: Sight, action: Action) -> Reason | N
             "OTHER-REGION-OUT",
             f"{back[0]} was left drained and would get users again",
             "invariant: a drained region comes back under its own return",
+        )
+    others = sorted({*state.left_drained} - {here})
+    alone = plan.verb in (Verb.MAINTAIN, Verb.DRAIN)
+    if sorted(plan.out) != others and (plan.out or alone):
+        return _no(
+            "OTHER-REGION-OUT",
+            f"drained are {', '.join(others) or 'none'}; the plan was made for "
+            f"{', '.join(plan.out) or 'none'}",
+            "invariant: one region at a time, but in an emergency",
         )
     usual = plan.baseline[action.target]
     for key, row in sorted(setting.rows.items()):

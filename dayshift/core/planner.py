@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -13,25 +14,40 @@ from msgspec.structs import replace
 from dayshift.core import steering
 from dayshift.errors import Reason, Refused
 from dayshift.model.dial import Setting
-from dayshift.model.estate import Change, Estate, RegionWork
-from dayshift.model.plan import PLAN_FORMAT, Measured, PassPlan, Plan, Verb
+from dayshift.model.estate import Change, Estate, RegionWork, Service
+from dayshift.model.plan import PLAN_FORMAT, Measured, PassPlan, Plan, Stage, Verb
 
 
 def make(
-    estate: Estate, change: Change, verb: Verb, measured: Measured | None = None
+    estate: Estate,
+    change: Change,
+    verb: Verb,
+    measured: Measured | None = None,
+    out: tuple[str, ...] = (),
 ) -> Plan:
     """The plan for `change`, with its digest.
+
+    Args:
+        out: regions that are left drained now; they stay so.
 
     Raises:
         Refused: a region whose traffic nobody else could take.
     """
-    passes = tuple(_pass(estate, work.region) for work in change.regions)
+    services = {
+        one.name: one if one.stays else steering.without(one, out)
+        for one in estate.services
+    }
+    passes = tuple(_pass(estate, services, work.region, out) for work in change.regions)
     baseline: dict[str, Setting] = {
-        dial.name: steering.baseline(dial, service)
+        dial.name: steering.sent_on(
+            steering.baseline(dial, services[service.name]),
+            services[service.name].shares,
+            () if service.stays else out,
+        )
         for service in estate.services
         for dial in service.dials
     }
-    plan = Plan(PLAN_FORMAT, verb, estate, change, baseline, passes)
+    plan = Plan(PLAN_FORMAT, verb, estate, change, baseline, passes, out=out)
     return replace(plan, digest=digest(plan), measured=measured)
 
 
@@ -48,14 +64,37 @@ def simple_change(name: str, regions: tuple[str, ...], reason: str) -> Change:
     return Change(name=name, reason=reason, regions=works)
 
 
-def _pass(estate: Estate, region: str) -> PassPlan:
-    moving = tuple(one for one in estate.moving() if one.shares[region])
+def _pass(
+    estate: Estate, services: Mapping[str, Service], region: str, out: tuple[str, ...]
+) -> PassPlan:
+    every = tuple(services[one.name] for one in estate.moving())
+    moving = tuple(one for one in every if one.shares[region])
     for service in moving:
         if service.shares[region] == sum(service.shares.values()):
             raise Refused(_alone(service.name, region))
-    drain = steering.drain_stages(moving, region, estate.policy.drain_bp)
-    ramp = steering.ramp_stages(moving, region, estate.policy.ramp_bp)
-    return PassPlan(region, drain, ramp, _duties_to(estate, region))
+    policy = estate.policy
+    drain = steering.drain_stages(moving, region, policy.drain_bp)
+    ramp = steering.ramp_stages(moving, region, policy.ramp_bp)
+    return PassPlan(
+        region,
+        tuple(_kept_out(stage, moving, out) for stage in drain),
+        tuple(_kept_out(stage, moving, out) for stage in ramp),
+        _duties_to(estate, region, out),
+    )
+
+
+def _kept_out(
+    stage: Stage, services: tuple[Service, ...], out: tuple[str, ...]
+) -> Stage:
+    """The stage, with nobody sent to a region that is drained already."""
+    if not out:
+        return stage
+    row_of = {d.name: stage.served[s.name] for s in services for d in s.dials}
+    moves = tuple(
+        replace(one, setting=steering.sent_on(one.setting, row_of[one.dial], out))
+        for one in stage.moves
+    )
+    return replace(stage, moves=moves)
 
 
 def _alone(service: str, region: str) -> Reason:
@@ -68,15 +107,15 @@ def _alone(service: str, region: str) -> Reason:
     )
 
 
-def _duties_to(estate: Estate, region: str) -> dict[str, str]:
+def _duties_to(estate: Estate, region: str, out: tuple[str, ...]) -> dict[str, str]:
     """Who takes each duty: the region with the largest capacity left, first by name."""
     room: dict[str, int] = dict.fromkeys(estate.region_names(), 0)
     for service in estate.services:
         for name, rps in service.capacity_rps.items():
             room[name] = room.get(name, 0) + rps
-    out = {}
+    to = {}
     for duty in estate.duties:
-        others = [name for name in duty.regions if name != region]
+        others = [n for n in duty.regions if n != region and n not in out]
         if others:
-            out[duty.name] = max(sorted(others), key=lambda name: room[name])
-    return out
+            to[duty.name] = max(sorted(others), key=lambda name: room[name])
+    return to

@@ -44,13 +44,13 @@ def serving(sight: Sight, service: str, region: str, policy: Policy) -> bool:
 
 
 def enough_serve(
-    sight: Sight, service: Service, region: str, policy: Policy
+    sight: Sight, service: Service, away: tuple[str, ...], policy: Policy
 ) -> tuple[bool, int]:
-    """Whether enough regions beside `region` are proven to serve, and how many are;
+    """Whether enough regions beside those `away` are proven to serve, and how many are;
     counting ends as soon as they are enough."""
     count = 0
     for name in service.shares:
-        if name != region and serving(sight, service.name, name, policy):
+        if name not in away and serving(sight, service.name, name, policy):
             count += 1
             if count >= policy.serving:
                 break
@@ -58,14 +58,14 @@ def enough_serve(
 
 
 def troubles(
-    sight: Sight, service: Service, region: str, policy: Policy
+    sight: Sight, service: Service, away: tuple[str, ...], policy: Policy
 ) -> Iterator[str]:
-    """What is wrong with the regions beside `region` that have a share."""
+    """What is wrong with the regions beside those `away` that have a share."""
     suspects = sight.service(service.name).suspects
     if not suspects:
         return
     for name, share in service.shares.items():
-        if name != region and share and name in suspects:
+        if name not in away and share and name in suspects:
             text = trouble(sight, service, name, policy)
             if text:
                 yield text

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import msgspec
+from msgspec.structs import replace
 
 from dayshift.errors import Reason
 from dayshift.limits import FULL_BP
 from dayshift.model.dial import ALL, DialKind, Setting
 from dayshift.model.estate import Service
 from dayshift.model.plan import PassPlan, Plan, Stage, Verb
+from dayshift.model.units import apportion
 
 
 def faults(plan: Plan) -> tuple[Reason, ...]:
@@ -43,10 +45,11 @@ def _estate(plan: Plan) -> Iterator[Reason]:
     regions = [one.region for one in plan.passes]
     if plan.verb is not Verb.MAINTAIN and len(regions) > 1:
         yield _fault("TWO-REGIONS", f"`{plan.verb.value}` is for one region at a time")
-    for service in plan.estate.moving():
+    for service in _moving(plan):
         for dial in service.dials:
-            if plan.baseline.get(dial.name) != _usual(dial.kind, service):
+            if plan.baseline.get(dial.name) != _usual(dial.kind, service, plan.out):
                 yield _fault("BASELINE", f"dial {dial.name} does not begin as usual")
+    yield from _out(plan, regions)
     if not regions:
         yield _fault("EMPTY-PLAN", "the plan names no region")
     if len(set(regions)) != len(regions):
@@ -64,11 +67,33 @@ def _estate(plan: Plan) -> Iterator[Reason]:
             yield _fault("BASELINE", f"baseline of dial {name} {text}")
 
 
-def _usual(kind: DialKind, service: Service) -> Setting:
+def _out(plan: Plan, regions: list[str]) -> Iterator[Reason]:
+    """Only an emergency, and the way back from it, may know a second region out."""
+    if plan.out and plan.verb not in (Verb.EVACUATE, Verb.RETURN):
+        yield _fault("TWO-REGIONS", f"{', '.join(plan.out)} would be out as well")
+    for name in plan.out:
+        if name in regions or name not in plan.estate.region_names():
+            yield _fault("UNKNOWN-REGION", f"{name} cannot be the other one out")
+
+
+def _moving(plan: Plan) -> tuple[Service, ...]:
+    """The moved services, with what is usual while `plan.out` stays drained."""
+    found = []
+    for service in plan.estate.moving():
+        left = {n: s for n, s in service.shares.items() if n not in plan.out}
+        if left != service.shares and any(left.values()):
+            shares = {**dict.fromkeys(service.shares, 0), **apportion(FULL_BP, left)}
+            service = replace(service, shares=shares)
+        found.append(service)
+    return tuple(found)
+
+
+def _usual(kind: DialKind, service: Service, out: tuple[str, ...]) -> Setting:
     """What a dial of this kind shows when every region has its usual share."""
     shares = service.shares
     if kind is DialKind.FORWARD:
-        return Setting(kind, {name: {name: FULL_BP} for name in shares})
+        rows = {name: {name: FULL_BP} for name in shares}
+        return Setting(kind, {**rows, **{name: dict(shares) for name in out}})
     if kind is DialKind.SWITCH:
         on = {name: FULL_BP if share else 0 for name, share in shares.items()}
         return Setting(kind, {ALL: on})
@@ -87,7 +112,7 @@ def _pass(plan: Plan, one: PassPlan) -> Iterator[Reason]:
     shares = [stage.share_bp for stage in one.ramp]
     if shares != sorted(set(shares)):
         yield _fault("RAMP", f"the ramp of {one.region} does not rise: {shares}")
-    for moved in plan.estate.moving():
+    for moved in _moving(plan):
         last = one.ramp[-1].served.get(moved.name)
         if last is not None and last != moved.shares:
             yield _fault("RAMP", f"the ramp of {one.region} ends off the usual shares")
@@ -108,12 +133,13 @@ def _stage(plan: Plan, region: str, stage: Stage) -> Iterator[Reason]:
             yield _fault(
                 "UNKNOWN-DIAL", f"{where} moves {move.dial}, not in the estate"
             )
+    usual_of = {one.name: one.shares for one in _moving(plan)}
     for service, row in sorted(stage.served.items()):
         if sum(row.values()) != FULL_BP:
             yield _fault(
                 "BAD-SHARES", f"{where}: {service} sums to {sum(row.values())}"
             )
-        usual = plan.estate.service(service).shares
+        usual = usual_of[service]
         for other, share in sorted(row.items()):
             if other != region and share < usual.get(other, 0):
                 yield _fault(
@@ -133,7 +159,7 @@ def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
     settings = dict(plan.baseline)
     for stage in (*one.drain, *one.ramp):
         settings.update({move.dial: move.setting for move in stage.moves})
-        for service in plan.estate.moving():
+        for service in _moving(plan):
             row = stage.served.get(service.name)
             if row is None:
                 continue

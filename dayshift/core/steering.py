@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from dayshift.limits import FULL_BP
 from dayshift.model.dial import ALL, DialKind, Setting, split
 from dayshift.model.estate import DialSpec, Service
@@ -26,6 +28,28 @@ def row_with(shares: Row, region: str, share_bp: int) -> Row:
     row = apportion(FULL_BP - share_bp, others)
     row[region] = share_bp
     return row
+
+
+def without(service: Service, out: tuple[str, ...]) -> Service:
+    """The service while the regions `out` are drained: the others divide what is left
+    as they usually do.
+
+    Raises:
+        ValueError: no region with a share is left.
+    """
+    if not any(service.shares.get(name) for name in out):
+        return service
+    left = {name: s for name, s in service.shares.items() if name not in out}
+    shares = {**dict.fromkeys(service.shares, 0), **apportion(FULL_BP, left)}
+    return replace(service, shares=shares)
+
+
+def sent_on(setting: Setting, row: Row, out: tuple[str, ...]) -> Setting:
+    """`setting`, with late arrivals at the regions `out` served as `row` says."""
+    away = {name: row for name in out if name in setting.rows}
+    if setting.kind is not DialKind.FORWARD or not away:
+        return setting
+    return Setting(setting.kind, {**setting.rows, **away})
 
 
 def baseline(dial: DialSpec, service: Service) -> Setting:

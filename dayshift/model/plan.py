@@ -65,7 +65,11 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What will be done. `digest` covers everything here except `measured`."""
+    """What will be done. `digest` covers everything here except `measured`.
+
+    `out` are the regions that were left drained when it was made: they stay at zero,
+    and the shares of the others are usual without them.
+    """
 
     format: int
     verb: Verb
@@ -75,6 +79,7 @@ class Plan(msgspec.Struct, frozen=True):
     passes: tuple[PassPlan, ...]
     digest: str = ""
     measured: Measured | None = None
+    out: tuple[str, ...] = ()
 
     def pass_of(self, region: str) -> PassPlan:
         return next(one for one in self.passes if one.region == region)

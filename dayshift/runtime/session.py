@@ -230,9 +230,11 @@ def load(journal: JournalView) -> JournalState:
     return state
 
 
-def make_plan(estate: Estate, change: Change, verb: Verb) -> Plan:
-    """The plan of a change, or of an everyday verb."""
-    return planner.make(estate, change, verb)
+def make_plan(
+    estate: Estate, change: Change, verb: Verb, out: tuple[str, ...] = ()
+) -> Plan:
+    """The plan of a change, or of an everyday verb, while `out` is left drained."""
+    return planner.make(estate, change, verb, out=out)
 
 
 def holder() -> str:
