@@ -144,7 +144,7 @@ def _claim(reading: DialReading | None) -> str:
 
 def _able(able: Abilities) -> str:
     lease = "lease" if able.lease else "no lease (fails static)"
-    return f"{lease}, {'fenced' if able.fenced else 'NOT fenced'}"
+    return f"{lease}, {words.fence(able.fence)}"
 
 
 def _place(

@@ -120,7 +120,7 @@ def _dials(able: Mapping[str, Abilities]) -> Iterator[str]:
             if one.lease
             else "no lease: with every controller dead it stays as it is (fails static)"
         )
-        fence = "fenced" if one.fenced else "NOT fenced: one controller only"
+        fence = words.fence(one.fence)
         yield (
             f"dial       {name}: {one.kind.value} in steps of "
             f"{percent(one.granularity_bp)}, settles within "

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dayshift.core import (
     alarms,
     coming_back,
+    fences,
     going_out,
     guards,
     proof,
@@ -42,6 +43,8 @@ from dayshift.model.units import Instant
 
 RECOVER_MS = 30_000
 """How long a new controller waits for what it must see before it calls a person."""
+SILENT_MS = 5_000
+"""How long it waits for a dial that stands in a region, which may be dead."""
 HANDLERS: dict[Phase, Callable[[Desk], None]] = {
     Phase.SERVING: going_out.serving,
     Phase.PREFLIGHT: going_out.preflight,
@@ -119,13 +122,28 @@ def _recover(desk: Desk) -> None:
     """Intents of an earlier epoch have no outcome: look, then write one."""
     for key, asked in sorted(desk.under_way.items()):
         if asked.epoch < desk.state.epoch:
-            outcome = recovery.observed(asked, desk.sight)
+            outcome = _observed(desk, key, asked)
             if outcome is not None:
                 desk.records.append(outcome)
                 continue
             desk.wait("RECOVERING", f"what became of {key}", "it is observed")
             if desk.since(desk.state.led) > RECOVER_MS:
                 desk.hold(_unobserved(key))
+
+
+def _observed(desk: Desk, key: str, asked: Asked) -> Outcome | None:
+    """What became of an intent, as far as it can be seen from here.
+
+    What another controller started on its own machine is not seen at all; what was
+    asked of a dead region's dial is not waited for.
+    """
+    action = asked.action
+    if action.kind is ActionKind.START_WORK and working.elsewhere(desk, action.text):
+        return None
+    gone = action.target in fences.silent(desk.plan.estate, desk.sight.dials)
+    if gone and desk.since(desk.state.led) > SILENT_MS:
+        return Outcome(key, OutcomeKind.RETRY, "its fence point does not answer")
+    return recovery.observed(asked, desk.sight)
 
 
 def _unobserved(key: str) -> Reason:
@@ -190,7 +208,7 @@ def _fence(desk: Desk) -> None:
     """A new epoch installs its claim at every dial before its first write."""
     begun = desk.here.phase not in (Phase.SERVING, Phase.PREFLIGHT)
     if begun or desk.here.retreat is not None:
-        desk.hold_dials(f"fence/{desk.state.epoch}")
+        desk.fence()
 
 
 def _tripwire(desk: Desk) -> None:

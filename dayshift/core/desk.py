@@ -6,7 +6,7 @@ how to ask for an action exactly once, so that no phase can forget what is pendi
 
 from __future__ import annotations
 
-from dayshift.core import overrides
+from dayshift.core import fences, overrides
 from dayshift.core.decision import Waiting
 from dayshift.core.state import JournalState, PassState, RunState, Status
 from dayshift.errors import Reason
@@ -89,6 +89,16 @@ class Desk:
     def retreat(self, to: str, why: str, rung: int = -1) -> None:
         self.records.append(Retreating(self.region, to, rung, why))
 
+    def _lost(self) -> dict[str, str]:
+        """Fence points nobody waits for; in an emergency also this region's own, once
+        they fell silent."""
+        estate, dials = self.plan.estate, self.sight.dials
+        lost = fences.lost(estate, self.state, dials)
+        if self.emergency:
+            silent = fences.silent(estate, dials).items()
+            lost |= {dial: at for dial, at in silent if at == self.region}
+        return lost
+
     def since(self, instant: Instant | None) -> int:
         """Milliseconds since `instant`, 0 if there is none."""
         return 0 if instant is None else elapsed_ms(instant, self.now)
@@ -154,8 +164,14 @@ class Desk:
         )
 
     def take(self, stage: Stage, key: str, revert_to_baseline: bool = False) -> bool:
-        """Move every dial of `stage` in its order; True once all are read back."""
+        """Move every dial of `stage` in its order; True once all are read back.
+
+        A dial that stands in this region and is lost with it moves nobody any more.
+        """
+        lost = self._lost()
         for move in stage.moves:
+            if lost.get(move.dial) == self.region:
+                continue
             if not self.set_dial(move.dial, move.setting, key, revert_to_baseline):
                 return False
         return True
@@ -186,16 +202,33 @@ class Desk:
             )
         )
 
+    def fence(self) -> bool:
+        """Install this epoch's claim at every dial; True once all are read back."""
+        return self.hold_dials(f"fence/{self.state.epoch}")
+
     def hold_dials(self, key: str) -> bool:
-        """Make every dial of the plan permanent; True once all are read back."""
-        done = True
+        """Make every dial of the plan permanent; True once all are read back.
+
+        Dials that this journal never claimed come one after the other, in the same
+        order for everybody: of two journals that begin together one gets them all, and
+        the other is refused at the first. Lost fence points are left out until they
+        answer again.
+        """
+        done, away = True, self._lost()
         for dial in sorted(self.plan.baseline):
+            if dial in away:
+                continue
+            if not done and dial not in self.state.claims:
+                return False
             full = f"{self.region}/{key}/{dial}/{self.run.round}"
             kept = self.state.confirmed.get(dial, self.plan.baseline[dial])
-            # What a lost write left cannot be held; what was confirmed is put back.
-            lost = bool(self.state.tried.get(dial)) and full not in self.run.asked
-            kind = ActionKind.SET_DIAL if lost else ActionKind.HOLD_DIAL
-            if (asked := self.run.asked.get(full)) is not None:
+            # What a lost write left cannot be held; what was confirmed is put back. A
+            # controller that was replaced may leave such a write until the fence stands.
+            kind = ActionKind.HOLD_DIAL
+            if self.state.tried.get(dial):
+                kind = ActionKind.SET_DIAL
+            asked = self.run.asked.get(full)
+            if asked is not None and asked.result is not OutcomeKind.RETRY:
                 kind = asked.action.kind
             action = Action(kind, full, dial, region=self.region, setting=kept)
             done = self.want(action) and done

@@ -60,7 +60,13 @@ def _(body: r.Genesis, state: JournalState, record: Record) -> JournalState:
 def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
     if body.epoch <= state.epoch:
         raise Bug(f"epoch went from {state.epoch} to {body.epoch}")
-    return replace(state, epoch=body.epoch, holder=body.holder, led=record.at)
+    return replace(
+        state,
+        epoch=body.epoch,
+        holder=body.holder,
+        controller=body.controller,
+        led=record.at,
+    )
 
 
 @_apply.register
@@ -233,6 +239,7 @@ def _(body: r.Intent, state: JournalState, record: Record) -> JournalState:
         seq=record.seq,
         at=record.at,
         attempts=1 if before is None else before.attempts + 1,
+        by=state.controller,
     )
     run = replace(run, asked={**run.asked, action.key: asked})
     if action.kind is ActionKind.START_WORK:

@@ -45,7 +45,7 @@ def preflight(desk: Desk) -> None:
         return
     if desk.plan.verb is Verb.MAINTAIN and not enter_brackets(desk):
         return
-    if desk.hold_dials(f"fence/{desk.state.epoch}"):
+    if desk.fence():
         desk.phase(Phase.DRAINING)
 
 

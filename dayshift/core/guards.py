@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import capacity, overrides, proof
+from dayshift.core import capacity, fate, fences, overrides, proof
 from dayshift.core.state import JournalState
 from dayshift.errors import Reason
 from dayshift.limits import STORE_ROOM_BYTES_MIN
+from dayshift.model.dial import Claim
 from dayshift.model.evidence import Side
 from dayshift.model.plan import Plan, Stage, Verb
 from dayshift.model.sight import Sight
@@ -90,9 +91,16 @@ def store_reason(sight: Sight) -> Reason | None:
 
 
 def dials_reason(state: JournalState, plan: Plan, sight: Sight) -> Reason | None:
-    """Every dial answers, its instances agree, and it shows what is expected."""
+    """Every dial answers, its instances agree, and it shows what is expected.
+
+    The fence points of a dead region need not answer: it counts as not serving instead,
+    and can still be drained.
+    """
+    lost = fences.lost(plan.estate, state, sight.dials)
     for name, usual in sorted(plan.baseline.items()):
         reading = sight.dials.get(name)
+        if name in lost:
+            continue
         if reading is None or reading.fault:
             fault = "never read" if reading is None else reading.fault
             return _dial("UNREACHABLE", name, f"cannot be read: {fault}")
@@ -115,7 +123,8 @@ def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
                 return _fenced(
                     "FENCED-OFF",
                     f"dial {name} is claimed by estate {claim.estate}, journal "
-                    f"{claim.journal[:12]}; this is estate {state.estate}, journal "
+                    f"{claim.journal[:12]}{_who(claim)}; this is estate "
+                    f"{state.estate}, journal "
                     f"{state.journal[:12]}",
                     "let that journal's controller finish; if it is gone for good, "
                     "take the claim off the device by hand",
@@ -123,8 +132,8 @@ def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
             if claim.epoch > state.epoch:
                 return _fenced(
                     "FENCED-OFF",
-                    f"dial {name} carries epoch {claim.epoch}; this controller has "
-                    f"{state.epoch}",
+                    f"dial {name} carries epoch {claim.epoch}{_who(claim)}; this "
+                    f"controller has {state.epoch}",
                     "another controller leads; stop this one",
                 )
             if claim.seq > state.seq:
@@ -135,6 +144,10 @@ def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
                     "bring back the newest copy of the journal's whole directory",
                 )
     return None
+
+
+def _who(claim: Claim) -> str:
+    return f" ({claim.holder})" if claim.holder else ""
 
 
 def _fenced(code: str, what: str, next_step: str) -> Reason:
@@ -306,6 +319,8 @@ def preflight_reasons(
         lambda: store_reason(sight),
         lambda: claims_reason(state, sight),
         lambda: dials_reason(state, plan, sight),
+        lambda: fate.reason(plan.estate, region, state.controller),
+        lambda: fences.unfenced_reason(plan.estate, sight.fences),
         lambda: meters_reason(plan, sight, region),
         lambda: survivors_reason(plan, sight, region),
         lambda: capacity_reason(plan, sight, stages[-1]),

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import proof
+from dayshift.core import overrides, proof
 from dayshift.core.state import JournalState, PassState, RunState
 from dayshift.core.transitions import BEFORE_WORK
 from dayshift.errors import Reason
-from dayshift.model.dial import DialKind, Setting
+from dayshift.model.dial import DialKind, Fence, Setting
 from dayshift.model.estate import Service
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.records import Action, ActionKind, Phase
@@ -24,9 +24,9 @@ Check = Callable[[JournalState, Sight, Action], "Reason | None"]
 def reason(state: JournalState, sight: Sight, action: Action) -> Reason | None:
     """Why `action` must not happen, or None.
 
-    Holds: invariants 1 (last server), 2 (one region), 4 (explicit targets),
-    5 (executed ⊆ approved), 6 and 7 (work only in a held, empty region), 16 (drift),
-    17 (never two holders).
+    Holds: invariants 1 (last server), 2 (one region), 3 (fencing), 4 (explicit
+    targets), 5 (executed ⊆ approved), 6 and 7 (work only in a held, empty region), 11
+    (no shared fate), 16 (drift), 17 (never two holders).
     """
     if state.open_run is None:
         return _no("NO-RUN", "no run is open", "every action belongs to a run")
@@ -89,6 +89,7 @@ def _last_server(state: JournalState, sight: Sight, action: Action) -> Reason | 
     if service is None or setting is None:
         return _no("EXPLICIT-TARGET", f"no service owns dial {action.target}")
     proven = set(proof.serving_regions(sight, plan.estate, service.name))
+    proven -= {where for where, _ in _without_fence(state, sight)}
     left = fed(setting) & proven
     need = plan.estate.policy.serving
     if len(left) < need:
@@ -107,6 +108,94 @@ def _last_server(state: JournalState, sight: Sight, action: Action) -> Reason | 
             f"{service.name}",
             "invariant: the receiver is ready before it receives",
         )
+    return None
+
+
+def _fence_first(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """No dial moves before this epoch's claim was read back at every one of them, but
+    for those of regions that are dead and get nothing more."""
+    setting, before = action.setting, state.confirmed.get(action.target)
+    if setting is not None and setting == before and state.tried.get(action.target):
+        return None  # What a lost write left is put back: that is the fence itself.
+    raised = _raised(before, setting) if setting is not None else set()
+    for where, dial in _without_fence(state, sight):
+        if not where or where in raised:
+            return _no(
+                "NOT-FENCED-YET",
+                f"dial {dial} does not carry the claim of epoch {state.epoch}",
+                "invariant: a new epoch stands at every fence point before it writes",
+            )
+    return None
+
+
+def _without_fence(state: JournalState, sight: Sight) -> list[tuple[str, str]]:
+    """Dials without this epoch's claim, each behind the dead region it stands in, or
+    behind nothing when it stands in none or answers."""
+    estate, found = state.plan.estate, []
+    for service in estate.services:
+        for dial in service.dials:
+            claim = state.claims.get(dial.name)
+            if claim and (claim.journal, claim.epoch) == (state.journal, state.epoch):
+                continue
+            places = {a.place for a in estate.agents if a.name in dial.agents}
+            reading = sight.dials.get(dial.name)
+            dead = reading is not None and any(i.fault for i in reading.instances)
+            inside = len(places) == 1 and places <= set(estate.region_names())
+            found.append((min(places) if dead and inside else "", dial.name))
+    return found
+
+
+def _device_fence(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """Where several controllers can exist, the dial itself refuses the stale one."""
+    estate = state.plan.estate
+    one_place = len({one.place for one in estate.controllers}) < 2
+    if len(estate.controllers) < 2:
+        return None
+    for service in estate.services:
+        for dial in service.dials:
+            reach = sight.fences.get(dial.name)
+            enough = {Fence.DEVICE, Fence.MACHINE} if one_place else {Fence.DEVICE}
+            if dial.name == action.target and not dial.agents and reach not in enough:
+                return _no(
+                    "UNFENCED",
+                    f"dial {dial.name} does not refuse a controller that was replaced",
+                    "invariant: fencing reaches the device",
+                )
+    return None
+
+
+def _fate(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """The write that begins to take users away leaves every majority standing."""
+    run, setting = state.run, action.setting
+    if run is None or setting is None or setting.kind is DialKind.FORWARD:
+        return None
+    here, estate = run.now_at, state.plan.estate
+    going = here.phase in (Phase.SERVING, Phase.PREFLIGHT, Phase.DRAINING)
+    usual = state.confirmed.get(action.target, state.plan.baseline[action.target])
+    less = any(
+        share < usual.rows.get(key, {}).get(here.region, 0)
+        for key, row in setting.rows.items()
+        for region, share in row.items()
+        if region == here.region
+    )
+    verb = "evacuate" if state.plan.verb is Verb.EVACUATE else ""
+    if not (going and less) or overrides.waived("SHARED-FATE", verb, run.accepted):
+        return None
+    groups = {one.name: one.members for one in estate.voting}
+    groups["the journal's store"] = estate.journal.members
+    standing = {one.name: one.place for one in estate.controllers}
+    if not estate.journal.shared and len(standing) > 1:
+        standing = {n: p for n, p in standing.items() if n == state.controller}
+    groups["the controllers"] = standing
+    for name, members in sorted(groups.items()):
+        inside = [one for one, place in members.items() if place == here.region]
+        if inside and len(inside) >= len(members) - len(inside):
+            return _no(
+                "SHARED-FATE",
+                f"{name}: {', '.join(sorted(inside))} of {len(members)} would go down "
+                f"with {here.region}",
+                "invariant: no shared fate with the region that is taken out",
+            )
     return None
 
 
@@ -280,6 +369,9 @@ _CHECKS: dict[ActionKind, tuple[Check, ...]] = {
         _one_region,
         _last_server,
         _kept_out,
+        _device_fence,
+        _fence_first,
+        _fate,
     ),
     ActionKind.HOLD_DIAL: (_explicit, _no_drift),
     ActionKind.START_WORK: (_known_step, _held_and_empty),

@@ -30,6 +30,10 @@ TABLE: dict[str, dict[str, int]] = {
     "DUTY-UNCLEAR": {"evacuate": 1, "return --now": 1, "abort": 1, "accept": 2},
     "STORE-FULL": {"evacuate": 1, "return --now": 1, "abort": 1, "accept": 0},
     "ABSENCE-LIMIT": {"evacuate": 1, "return --now": 1, "abort": 1, "accept": 2},
+    "WORK-ELSEWHERE": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 2},
+    "UNFENCED": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
+    "NOT-FENCED-YET": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
+    "SHARED-FATE": {"evacuate": 1, "return --now": 0, "abort": 0, "accept": 2},
     "RESIDUE": {"evacuate": 1, "return --now": 1, "abort": 1, "accept": 2},
 }
 

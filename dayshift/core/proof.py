@@ -24,8 +24,11 @@ def serving(sight: Sight, service: str, region: str, policy: Policy) -> bool:
 
     Probes that keep failing speak against it whatever the meters say; otherwise a fresh
     good probe, or fresh users' requests that mostly succeed, prove it. One failed probe
-    is a blip and proves nothing.
+    is a blip and proves nothing. A region whose fence point is lost may be steered by a
+    controller that nobody can stop, and is not counted on (invariant 3).
     """
+    if region in sight.unfenced:
+        return False
     place = sight.place(service, region)
     fresh = [
         one

@@ -34,7 +34,10 @@ class Status(StrEnum):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One wanted action and what became of it; `result` is None while it is pending."""
+    """One wanted action and what became of it; `result` is None while it is pending.
+
+    `by` is the controller that asked, where it has a name: what it started lies there.
+    """
 
     action: Action
     epoch: int
@@ -44,6 +47,7 @@ class Asked(msgspec.Struct, frozen=True):
     result: OutcomeKind | None = None
     reason: Reason | None = None
     ended: Instant | None = None
+    by: str = ""
 
 
 class Retreat(msgspec.Struct, frozen=True):
@@ -131,13 +135,14 @@ class JournalState(msgspec.Struct, frozen=True):
     `confirmed` and `claims` are what was last read back at each dial; `confirmed_at`
     when, so that an older reading is never taken for drift; `tried` what was written
     since and never read back, so that our own lost write is not taken for drift either.
-    `led` is when the present controller began.
+    `led` is when the present controller began, and `controller` its name in the estate.
     """
 
     journal: str = ""
     estate: str = ""
     epoch: int = 0
     holder: str = ""
+    controller: str = ""
     led: Instant | None = None
     seq: int = 0
     plans: dict[str, Plan] = {}

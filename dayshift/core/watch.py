@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from dayshift.core import fences
 from dayshift.core.judging import Judging
 from dayshift.core.state import JournalState
-from dayshift.model.dial import DialReading, InstanceReading
+from dayshift.model.dial import DialReading, Fence, InstanceReading
 from dayshift.model.estate import Estate, MeterSpec, Service
 from dayshift.model.evidence import (
     Counts,
@@ -121,6 +122,7 @@ class Watch:
         self.acks: dict[str, str] = {}
         self.store_room_bytes: int | None = None
         self.clock_jump_ms = 0
+        self.fences: dict[str, Fence] = {}
         self._judging = Judging(estate)
         self._windows_ms = {
             (service.name, spec.name): max(RATE_WINDOW_MS, RATE_SAMPLES * spec.every_ms)
@@ -174,6 +176,10 @@ class Watch:
             acks=dict(self.acks),
             store_room_bytes=self.store_room_bytes,
             clock_jump_ms=jump,
+            fences=self.fences,
+            unfenced=tuple(
+                sorted({*fences.lost(self.estate, state, self.dials).values()})
+            ),
         )
 
     def _latest(self) -> dict[MeterKey, MeterReading]:

@@ -24,6 +24,34 @@ def attempt_begun(here: PassState, run: RunState, step: str) -> bool:
     return asked is not None and asked.result in (None, OutcomeKind.DONE)
 
 
+def elsewhere(desk: Desk, key: str) -> str:
+    """The controller that began the attempt `key`, when this one cannot see it.
+
+    Why: a step that runs on another controller's machine must not be taken as lost, or
+    it would be started a second time.
+    """
+    asked = desk.run.asked.get(f"{key}/start")
+    seen = desk.sight.works.get(key)
+    if asked is None or asked.by == desk.state.controller:
+        return ""
+    if asked.result not in (None, OutcomeKind.DONE) or desk.waived(ELSEWHERE):
+        return ""
+    return asked.by if seen is None or seen.status is WorkStatus.ABSENT else ""
+
+
+def _elsewhere_reason(desk: Desk, step: str, controller: str) -> Reason:
+    return Reason(
+        ELSEWHERE,
+        f"step {step} in {desk.region} was started by {controller}; "
+        f"{desk.state.controller} cannot see it",
+        because="invariant: the same step never runs twice at once",
+        so=f"{desk.region} stays drained; the step is neither repeated nor taken as "
+        "done",
+        next=f"let {controller} lead again and `dayshift retry`; or, once it is "
+        f"certain that the step has ended, `dayshift accept {ELSEWHERE}`",
+    )
+
+
 def working(desk: Desk) -> None:
     """Step after step; each starts once, is watched, and is written down.
 
@@ -51,6 +79,10 @@ def _step(desk: Desk, step: WorkStep) -> None:
     if not desk.want(action):
         return
     seen = desk.sight.works.get(key)
+    there = elsewhere(desk, key)
+    if there and seen is not None:
+        desk.hold(_elsewhere_reason(desk, step.name, there))
+        return
     if seen is None or _under_way(desk, key, seen):
         _wait_for(desk, step, seen)
         return
@@ -59,6 +91,7 @@ def _step(desk: Desk, step: WorkStep) -> None:
         desk.hold(_failed(desk.region, step.name, seen))
 
 
+ELSEWHERE = "WORK-ELSEWHERE"
 ABSENT_MS = 10_000
 """A step that was started, and that no supervisor knows for so long, is lost."""
 
@@ -151,6 +184,10 @@ def undoing(desk: Desk) -> bool:
 def _ended(desk: Desk, step: WorkStep) -> bool:
     key = work_key(desk.here, step.name)
     seen = desk.sight.works.get(key)
+    there = elsewhere(desk, key)
+    if there and seen is not None:
+        desk.hold(_elsewhere_reason(desk, step.name, there))
+        return False
     if seen is not None and seen.status is not WorkStatus.RUNNING:
         return True
     if seen is not None and step.interrupt is Interrupt.SIGNAL:
@@ -178,8 +215,9 @@ def is_running(desk: Desk) -> bool:
     if desk.here.phase not in OUT:
         return False
     for step in desk.here.started:
-        seen = desk.sight.works.get(work_key(desk.here, step))
-        if seen is None or seen.status is WorkStatus.RUNNING:
+        key = work_key(desk.here, step)
+        seen = desk.sight.works.get(key)
+        if seen is None or seen.status is WorkStatus.RUNNING or elsewhere(desk, key):
             desk.wait("WORK", f"step {step} in {desk.region} to end")
             desk.wake_ms = min(desk.wake_ms, 200)
             return True

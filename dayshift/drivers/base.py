@@ -227,9 +227,13 @@ def fresh_claim_reason(found: Claim | None, token: Token) -> str | None:
     if found == mine:
         return None
     if (found.estate, found.journal) != (mine.estate, mine.journal):
-        return f"claimed by estate {found.estate}, journal {found.journal}"
+        who = f", {found.holder}" if found.holder else ""
+        return f"claimed by estate {found.estate}, journal {found.journal}{who}"
     if (found.epoch, found.seq) > (mine.epoch, mine.seq):
-        return f"a newer claim stands there (epoch {found.epoch}, record {found.seq})"
+        who = f", {found.holder}" if found.holder else ""
+        return (
+            f"a newer claim stands there (epoch {found.epoch}, record {found.seq}{who})"
+        )
     seen = token.expected
     if seen is None:
         return f"the claim is {found}, and the writer never saw it"

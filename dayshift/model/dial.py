@@ -59,41 +59,68 @@ def split(row: Row) -> Setting:
     return Setting(DialKind.SPLIT, {ALL: dict(row)})
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """Who wrote a dial last: (estate, journal, epoch, seq); the fence."""
+HOLDER_LENGTH_MAX = 63
+
+
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who wrote a dial last: (estate, journal, epoch, seq); the fence.
+
+    `holder` says which controller that was, in words that fit a device, for the person
+    whose write is refused.
+    """
 
     estate: str
     journal: str
     epoch: int
     seq: int
+    holder: str = ""
 
     def __str__(self) -> str:
-        return f"ds1:{self.estate}:{self.journal}:{self.epoch}:{self.seq}"
+        text = f"ds1:{self.estate}:{self.journal}:{self.epoch}:{self.seq}"
+        return f"{text}:{self.holder}" if self.holder else text
+
+
+def holder_word(name: str) -> str:
+    """`name` with nothing in it that would break a claim, and no longer than fits."""
+    kept = (c if c.isascii() and (c.isalnum() or c in "@._-") else "-" for c in name)
+    return "".join(kept).strip("-")[:HOLDER_LENGTH_MAX]
 
 
 def parse_claim(text: str) -> Claim | None:
     """Read a claim back from a device; None if it is not one of ours."""
     parts = text.split(":")
-    if len(parts) != 5 or parts[0] != "ds1":
+    if len(parts) not in (5, 6) or parts[0] != "ds1":
         return None
     try:
-        return Claim(parts[1], parts[2], int(parts[3]), int(parts[4]))
+        return Claim(parts[1], parts[2], int(parts[3]), int(parts[4]), *parts[5:])
     except ValueError:
         return None
+
+
+class Fence(StrEnum):
+    """Where a claim is compared with the one before it, in one step with the write.
+
+    `device`: at the device or its agent, for every controller there is. `machine`:
+    behind a lock of one machine, for controllers on it alone. `none`: nowhere.
+    """
+
+    DEVICE = "device"
+    MACHINE = "machine"
+    NONE = "none"
 
 
 class Abilities(msgspec.Struct, frozen=True):
     """What a dial driver declares; the conformance suite tests each claim.
 
     `granularity_bp` is the smallest step; `lease` whether `revert_to` expires at the
-    device by itself; `fenced` whether the device compares and stores the claim;
+    device by itself; `fence` how far its comparison of claims reaches;
     `propagation_ms` how long after `set` the last new request can still go the old way.
     """
 
     kind: DialKind
     granularity_bp: int
     lease: bool
-    fenced: bool
+    fence: Fence
     propagation_ms: int
 
 

@@ -141,6 +141,11 @@ class StoreSpec(msgspec.Struct, frozen=True):
     options: Options = {}
     members: dict[str, str] = {}
 
+    @property
+    def shared(self) -> bool:
+        """True where several controllers can reach it; a file is one controller's."""
+        return self.driver != "sqlite"
+
 
 class ControllerSpec(msgspec.Struct, frozen=True):
     """One controller and its place: a region, or a place beside the regions."""

@@ -89,10 +89,14 @@ class Genesis(Body, frozen=True, tag="genesis"):
 
 
 class Lease(Body, frozen=True, tag="lease"):
-    """A new epoch begins: this process is the one controller from here on."""
+    """A new epoch begins: this process is the one controller from here on.
+
+    `controller` is its name in the estate, if it has one there.
+    """
 
     epoch: int
     holder: str
+    controller: str = ""
 
 
 class Planned(Body, frozen=True, tag="planned"):

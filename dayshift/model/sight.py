@@ -11,7 +11,7 @@ from functools import cached_property
 
 import msgspec
 
-from dayshift.model.dial import DialReading
+from dayshift.model.dial import DialReading, Fence
 from dayshift.model.evidence import Residue, Side, Verdict
 from dayshift.model.units import Instant
 
@@ -150,7 +150,9 @@ _NOTHING = ServiceSight()
 
 
 class Sight(msgspec.Struct, frozen=True, dict=True):
-    """Everything at once."""
+    """Everything at once. `fences` is how far each dial's fence reaches, as its driver
+    declares; `unfenced` the regions whose fence point could not be claimed for this
+    epoch and does not answer: they count as not serving."""
 
     at: Instant
     dials: dict[str, DialReading] = {}
@@ -162,6 +164,8 @@ class Sight(msgspec.Struct, frozen=True, dict=True):
     acks: dict[str, str] = {}
     store_room_bytes: int | None = None
     clock_jump_ms: int = 0
+    fences: dict[str, Fence] = {}
+    unfenced: tuple[str, ...] = ()
 
     @cached_property
     def services(self) -> dict[str, ServiceSight]:

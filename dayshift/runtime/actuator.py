@@ -14,7 +14,7 @@ from dayshift.core.watch import Watch
 from dayshift.drivers.base import Page, WorkOrder
 from dayshift.errors import DayshiftError, Driver, DriverRetry, Reason, Refused
 from dayshift.limits import DRIVER_TIMEOUT_MS, READ_TIMEOUT_MS
-from dayshift.model.dial import Claim, DialReading, Setting, Token
+from dayshift.model.dial import Claim, DialReading, Setting, Token, holder_word
 from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.records import (
     Action,
@@ -199,7 +199,13 @@ def _token(
         if any(dial.name == action.target for dial in one.dials)
     )
     return Token(
-        claim=Claim(state.estate, state.journal, record.epoch, record.seq),
+        claim=Claim(
+            state.estate,
+            state.journal,
+            record.epoch,
+            record.seq,
+            holder_word(state.controller or state.holder),
+        ),
         serving=proof.serving_regions(sight, plan.estate, service),
         expected=_expected(state, action.target, before, record),
         first=action.target not in state.claims,

@@ -73,6 +73,9 @@ class Orchestrator:
         self.points = points
         self.estate = state.plan.estate
         self.watch = Watch(self.estate)
+        self.watch.fences = {
+            name: dial.describe().fence for name, dial in drivers.dials.items()
+        }
         self.observer = Observer(
             self.estate, drivers, self.watch, clock, lambda: self.state, self.order
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
 
+from dayshift.model.dial import Fence
 from dayshift.model.units import percent
 
 UNKNOWN = "–"
@@ -157,3 +158,15 @@ def _local(wall_ms: int, zone: tzinfo | None) -> datetime:
 def many(count: int, one: str, more: str = "") -> str:
     """`1 request`, `2 requests`, `1,234 requests`."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+FENCES = {
+    Fence.DEVICE: "fenced",
+    Fence.MACHINE: "fenced by a lock of this machine: controllers on it only",
+    Fence.NONE: "NOT fenced: one controller only",
+}
+
+
+def fence(reach: Fence) -> str:
+    """How far a dial's fence reaches."""
+    return FENCES[reach]

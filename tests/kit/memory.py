@@ -25,6 +25,7 @@ from dayshift.model.dial import (
     Claim,
     DialKind,
     DialReading,
+    Fence,
     InstanceReading,
     Setting,
     Token,
@@ -63,6 +64,7 @@ class MemoryDial:
         self.world = world
         self.writes: list[tuple[Setting, Token]] = []
         self.points: Points = NOWHERE
+        self.fence = Fence.DEVICE
         self._lease = lease
         self._lease_given: tuple[Setting | None, int] = (None, 0)
         self._lie: tuple[DialLie, int] | None = None
@@ -82,7 +84,7 @@ class MemoryDial:
             device.install(setting, claim or device.claim)
 
     def describe(self) -> Abilities:
-        return Abilities(DialKind.SPLIT, 1, self._lease, True, 0)
+        return Abilities(DialKind.SPLIT, 1, self._lease, self.fence, 0)
 
     async def close(self) -> None:
         return None

@@ -32,6 +32,7 @@ from dayshift.model.dial import (
     Claim,
     DialKind,
     DialReading,
+    Fence,
     InstanceReading,
     Setting,
     Token,
@@ -57,12 +58,17 @@ class EnvoyDial:
     """A split over the regions whose clusters one route configuration weighs."""
 
     class Options(StrictOptions):
-        """`clusters` maps each region to its cluster in the weighted routes."""
+        """`clusters` maps each region to its cluster in the weighted routes.
+
+        `one_machine` vouches that every controller runs on this machine, as in a lab:
+        the files' lock then fences all of them.
+        """
 
         route_config: str = Field(min_length=1)
         clusters: dict[str, str] = Field(min_length=1)
         instances: tuple[InstanceOptions, ...] = Field(min_length=1)
         ack_timeout: Millis = 2_000
+        one_machine: bool = False
 
         @model_validator(mode="after")
         def _distinct(self) -> Self:
@@ -103,7 +109,7 @@ class EnvoyDial:
             kind=DialKind.SPLIT,
             granularity_bp=1,
             lease=False,
-            fenced=True,
+            fence=Fence.DEVICE if self._options.one_machine else Fence.MACHINE,
             propagation_ms=50,
         )
 
