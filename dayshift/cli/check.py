@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dayshift.cli import checking, files, looking, say
+from dayshift.cli import checking, files, looking, placing, say
 from dayshift.cli.checking import Finding
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.telling import peek
@@ -16,6 +16,7 @@ from dayshift.core.state import JournalState
 from dayshift.errors import EXIT_DONE, EXIT_REFUSED
 from dayshift.model.estate import Estate
 from dayshift.model.units import percent
+from dayshift.runtime.naming import controller_name
 from dayshift.runtime.session import Workspace
 from dayshift.surfaces import words
 
@@ -35,7 +36,11 @@ def check(cli: Cli) -> int:
     estate = files.load_estate(cli)
     state = peek(workspace) or JournalState(estate=estate.name)
     seen = asyncio.run(looking.look(workspace, estate, None))
-    found = list(checking.findings(estate, state, seen.sight, seen.abilities))
+    me = controller_name(estate)
+    found = [
+        *checking.findings(estate, state, seen.sight, seen.abilities),
+        *placing.findings(estate, seen.abilities, me),
+    ]
     bad = [one.reason for one in found if one.reason is not None]
     if cli.as_json:
         out: dict[str, object] = {"ok": not bad, "findings": found}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from dayshift.cli import files, looking, say
+from dayshift.cli import files, looking, placing, say
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.plan_gate import GateSight, gate_sights
 from dayshift.cli.plan_page import lines
@@ -20,6 +20,7 @@ from dayshift.model.estate import Estate
 from dayshift.model.plan import Capacity, Measured, Plan, Verb
 from dayshift.model.sight import Sight
 from dayshift.model.units import percent
+from dayshift.runtime.naming import controller_name
 from dayshift.runtime.session import Workspace, make_plan
 from dayshift.surfaces import words
 
@@ -53,11 +54,14 @@ def plan(
         *review.faults(made),
         *absence_faults(made),
         *capacity_faults(made, offline),
+        *placing.plan_faults(made, able, controller_name(estate)),
     )
     if cli.as_json:
         say.document(_document(made, able, sights, found))
     else:
         for line in lines(made, able, sights):
+            say.out(line)
+        for line in placing.later(made, controller_name(estate)):
             say.out(line)
         for reason in found:
             say.reason(reason, False)
