@@ -22,7 +22,7 @@ from dayshift.core import (
 from dayshift.core.decision import Decision, Waiting
 from dayshift.core.desk import Desk
 from dayshift.core.exits import abort_consequence, exits, outstanding, undoable
-from dayshift.core.state import JournalState, Status
+from dayshift.core.state import Asked, JournalState, Status
 from dayshift.core.times import times
 from dayshift.core.transitions import BEFORE_WORK, ENDED, GATED, TRIPWIRE_ARMED
 from dayshift.errors import Reason
@@ -32,6 +32,7 @@ from dayshift.model.records import (
     Action,
     ActionKind,
     ClockJumped,
+    Outcome,
     OutcomeKind,
     Phase,
     RunClosed,

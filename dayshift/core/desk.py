@@ -222,8 +222,8 @@ class Desk:
                 return False
             full = f"{self.region}/{key}/{dial}/{self.run.round}"
             kept = self.state.confirmed.get(dial, self.plan.baseline[dial])
-            # What a lost write left cannot be held; what was confirmed is put back. A
-            # controller that was replaced may leave such a write until the fence stands.
+            # What a lost write left cannot be held; what was confirmed is put back.
+            # A replaced controller may leave such a write until the fence stands.
             kind = ActionKind.HOLD_DIAL
             if self.state.tried.get(dial):
                 kind = ActionKind.SET_DIAL
