@@ -17,19 +17,15 @@ from dayshift.core.watch import MeterKey, Watch
 from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Driver, Reason
-from dayshift.limits import OBSERVE_MS, READ_TIMEOUT_MS
+from dayshift.limits import READ_TIMEOUT_MS
 from dayshift.model.estate import Estate
 from dayshift.model.evidence import ProbeReading
 from dayshift.model.records import ActionKind, Phase
 from dayshift.model.sight import BracketSight, DutySight, WorkSight, WorkStatus
 from dayshift.model.units import Clock, Instant
+from dayshift.runtime.pace import Pace
 from dayshift.runtime.wiring import Drivers
 
-DIAL_MS = 400
-PROBE_MS = 1_000
-DUTY_MS = 1_000
-BRACKET_MS = 1_000
-ACK_MS = 3_000
 SLOW_TIMEOUT_MS = 10_000
 DUTY_PHASES = frozenset({Phase.PREFLIGHT, Phase.HANDING_OVER, Phase.CATCHING_UP})
 Poll = Callable[[], Awaitable[None]]
@@ -46,8 +42,10 @@ class Observer:
         clock: Clock,
         state: Callable[[], JournalState],
         order: Callable[[str, str], WorkOrder],
+        pace: Pace = Pace(),
     ) -> None:
         self.estate = estate
+        self.pace = pace
         self.drivers = drivers
         self.watch = watch
         self.clock = clock
@@ -74,22 +72,23 @@ class Observer:
             await self.clock.sleep(every_ms)
 
     def _polls(self) -> Iterator[tuple[Poll, int]]:
-        yield self._clock, OBSERVE_MS
-        yield self._works, OBSERVE_MS
-        yield self._duties, DUTY_MS
-        yield self._brackets, BRACKET_MS
-        yield self._acks, ACK_MS
+        pace = self.pace
+        yield self._clock, pace.observe_ms
+        yield self._works, pace.observe_ms
+        yield self._duties, pace.slow_ms
+        yield self._brackets, pace.slow_ms
+        yield self._acks, pace.ack_ms
         for dial in self.drivers.dials:
-            yield partial(self._dial, dial), DIAL_MS
+            yield partial(self._dial, dial), pace.dial_ms
         for service in self.estate.services:
             for meter in service.meters:
                 for region in meter.regions:
                     key = (service.name, meter.name, region)
-                    yield partial(self._meter, key), OBSERVE_MS
+                    yield partial(self._meter, key), pace.meter_ms(meter)
             for probe in service.probes:
                 for region in probe.regions:
                     key = (service.name, probe.name, region)
-                    yield partial(self._probe, key), PROBE_MS
+                    yield partial(self._probe, key), pace.probe_ms
 
     async def _clock(self) -> None:
         """A jump of the wall clock against the steady one, within one boot."""

@@ -26,8 +26,6 @@ from dayshift.journal.sidelog import SideFiles
 from dayshift.limits import (
     CLOCK_JUMP_MS,
     HEAD_SIGN_MS,
-    OBSERVE_HELD_MS,
-    OBSERVE_MS,
     SNAPSHOT_EVERY,
 )
 from dayshift.model import records as r
@@ -39,6 +37,7 @@ from dayshift.runtime.actuator import Actuator
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.gate_samples import GateSamples
 from dayshift.runtime.observer import Observer
+from dayshift.runtime.pace import Pace
 from dayshift.runtime.samples import Samples
 from dayshift.runtime.wiring import Drivers
 
@@ -63,7 +62,9 @@ class Orchestrator:
         entropy: Entropy,
         on_frame: Callable[[Frame], None] = lambda frame: None,
         points: Points = NOWHERE,
+        pace: Pace = Pace(),
     ) -> None:
+        self.pace = pace
         self.journal = journal
         self.state = state
         self.drivers = drivers
@@ -77,7 +78,13 @@ class Orchestrator:
             name: dial.describe().fence for name, dial in drivers.dials.items()
         }
         self.observer = Observer(
-            self.estate, drivers, self.watch, clock, lambda: self.state, self.order
+            self.estate,
+            drivers,
+            self.watch,
+            clock,
+            lambda: self.state,
+            self.order,
+            pace,
         )
         self.actuator = Actuator(
             drivers, self.watch, self.observer, clock, self.order, points
@@ -272,11 +279,10 @@ class Orchestrator:
             await self.clock.sleep(0)
             return
         held = self.run.status is Status.HELD and self.run.now_at.retreat is None
-        longest = OBSERVE_HELD_MS if held else OBSERVE_MS
+        longest = self.pace.held_ms if held else self.pace.step_ms
+        due = [one.left_ms for one in decision.waiting if one.left_ms is not None]
         waiting = asyncio.ensure_future(self._wake.wait())
-        pause = asyncio.ensure_future(
-            self.clock.sleep(max(1, min(decision.wake_ms, longest)))
-        )
+        pause = asyncio.ensure_future(self.clock.sleep(max(1, min([*due, longest]))))
         await asyncio.wait({waiting, pause}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         pause.cancel()

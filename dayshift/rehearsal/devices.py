@@ -1,0 +1,232 @@
+"""Dials of the simulated estate, which can lie in all the ways real ones do.
+
+    dial.lie(DialLie.NO_APPLY)             # until told otherwise
+
+What a device refuses is decided by `drivers.base`, as in every real driver.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from msgspec.structs import replace
+
+from dayshift.drivers import base
+from dayshift.errors import DriverFault, DriverRetry, Reason, Refused
+from dayshift.model.dial import (
+    Abilities,
+    Claim,
+    DialKind,
+    DialReading,
+    InstanceReading,
+    Setting,
+    Token,
+)
+from dayshift.model.points import NOWHERE, Point, Points
+from dayshift.rehearsal.history import Write
+from dayshift.rehearsal.world import Device, World, served_parts
+
+FOREVER_MS = 10**9
+
+
+class DialLie(Enum):
+    """What a real dial does instead of what it says."""
+
+    NO_APPLY = auto()  # success, and nothing happened
+    ERROR_AFTER = auto()  # a failure is told, and all of it happened
+    ERROR_BEFORE = auto()  # a failure is told, and nothing happened
+    PARTIAL = auto()  # the first instance only, then a failure
+    SILENT_PARTIAL = auto()  # the first instance only, and success
+    SLOW = auto()  # right, after `ms`
+    LATE = auto()  # success now, and it happens after `ms`
+    HANG = auto()  # never comes back; nothing happened
+    HANG_AFTER = auto()  # never comes back; all of it happened
+    SELF_REVERT = auto()  # right, and `ms` later it is as before
+    READ_FAULT = auto()  # cannot be read; writes go through
+    UNREACHABLE = auto()  # neither
+
+
+class SimulatedDial:
+    """A dial over a world. With `lease`, `revert_to` expires at the device."""
+
+    def __init__(
+        self,
+        name: str,
+        world: World,
+        kind: DialKind = DialKind.SPLIT,
+        lease: bool = False,
+    ) -> None:
+        self.name = name
+        self.world = world
+        self.devices: list[Device] = world.dials[name]
+        self._kind = kind
+        self.lease = lease
+        self.writer = ""
+        """Which controller holds the other end, for the history."""
+        self.points: Points = NOWHERE
+        self._given: tuple[Setting | None, int] = (None, 0)
+        self._lie: tuple[DialLie, int] | None = None
+        self._times: int | None = None
+        self._service = next(
+            one
+            for one in world.services.values()
+            if any(spec.name == name for spec in one.dials)
+        )
+
+    def lie(self, how: DialLie, times: int | None = None, ms: int = 0) -> None:
+        """Lie from now on, or for so many calls of `set` and `hold`."""
+        self._lie, self._times = (how, ms), times
+
+    def be_honest(self) -> None:
+        self._lie, self._times = None, None
+
+    def drift(self, setting: Setting, claim: Claim | None = None) -> None:
+        """Somebody else moves it; without a claim the old one stays."""
+        self.world.advance()
+        for device in self.devices:
+            device.install(setting, claim or device.claim)
+        now_ms = self.world.clock.now().mono_ms
+        self.world.history.note(now_ms, "drift", self.name)
+
+    def describe(self) -> Abilities:
+        return Abilities(self._kind, 1, self.lease, True, 0)
+
+    async def close(self) -> None:
+        return None
+
+    async def read(self) -> DialReading:
+        self.world.advance()
+        lie = self._lie[0] if self._lie else None
+        away = lie in (DialLie.UNREACHABLE, DialLie.READ_FAULT)
+        readings = tuple(
+            InstanceReading(one.name, None, None, "it does not answer")
+            if away or not one.up
+            else InstanceReading(one.name, one.setting, one.claim)
+            for one in self.devices
+        )
+        return DialReading(self.name, self.world.clock.now(), readings)
+
+    async def set(
+        self,
+        setting: Setting,
+        token: Token,
+        revert_to: Setting | None = None,
+        lease_ms: int = 0,
+    ) -> None:
+        await self._write("set", setting, token, revert_to, lease_ms)
+
+    async def hold(self, token: Token) -> None:
+        now = await self.read()
+        if now.setting is None or now.fault:
+            raise DriverFault(Reason("DIAL-MIXED", now.fault or "mixed"))
+        fed = tuple(name for row in now.setting.rows.values() for name in row)
+        await self._write("hold", now.setting, replace(token, serving=fed), None, 0)
+
+    async def _write(
+        self,
+        verb: str,
+        setting: Setting,
+        token: Token,
+        revert_to: Setting | None,
+        lease_ms: int,
+    ) -> None:
+        how, ms = self._next_lie()
+        self.world.advance()
+        self._refuse(verb, setting, token, lease_ms if revert_to else 0)
+        if how is DialLie.NO_APPLY:
+            return
+        if how in (DialLie.UNREACHABLE, DialLie.ERROR_BEFORE):
+            raise self._retry("it does not answer")
+        if how is DialLie.HANG:
+            await self.world.clock.sleep(FOREVER_MS)
+        if how is DialLie.SLOW:
+            await self.world.clock.sleep(ms)
+        partial = how in (DialLie.PARTIAL, DialLie.SILENT_PARTIAL)
+        self._given = (revert_to, lease_ms) if self.lease else (None, 0)
+        self._install(setting, token, how, ms, 1 if partial else None)
+        if how is DialLie.HANG_AFTER:
+            await self.world.clock.sleep(FOREVER_MS)
+        if how in (DialLie.ERROR_AFTER, DialLie.PARTIAL):
+            raise self._retry("the answer was lost")
+        if not all(one.up for one in self.devices):
+            raise self._retry("an instance does not answer")
+
+    def _install(
+        self,
+        setting: Setting,
+        token: Token,
+        how: DialLie | None,
+        ms: int,
+        count: int | None,
+    ) -> None:
+        """Do it at the instances that are up; those of a whole set at once, or late."""
+        self.world.advance()
+        due = self.world.clock.now().mono_ms + ms
+        for number, device in enumerate(self.devices[:count]):
+            if number:
+                self.points.at(Point.HALF_APPLIED)
+            if not device.up:
+                continue
+            former = device.setting
+            if how is DialLie.LATE:
+                device.claim = token.claim
+                device.revert_at(due, setting)
+                continue
+            device.install(setting, token.claim)
+            if how is DialLie.SELF_REVERT:
+                device.revert_at(due, former)
+            revert_to, lease_ms = self._given
+            if revert_to is not None and lease_ms:
+                until = self.world.clock.now().mono_ms + lease_ms
+                device.revert_at(until, revert_to)
+
+    def _next_lie(self) -> tuple[DialLie | None, int]:
+        if self._lie is None or self._times == 0:
+            return None, 0
+        if self._times is not None:
+            self._times -= 1
+        return self._lie
+
+    def _refuse(
+        self, verb: str, setting: Setting, token: Token, revert_ms: int
+    ) -> None:
+        """What every device does before it obeys; the write is noted either way."""
+        why = base.setting_reason(setting, token)
+        if why is None and self._kind is not DialKind.FORWARD:
+            named = {name for row in setting.rows.values() for name in row}
+            if named != set(self._service.shares):
+                why = "does not name the dial's regions"
+        for device in self.devices:
+            why = why or base.fresh_claim_reason(device.claim, token)
+        self._note(verb, setting, token, revert_ms, why or "")
+        if why:
+            raise Refused(Reason("DIAL-REFUSED", f"{self.name}: {why}"))
+
+    def _note(
+        self, verb: str, setting: Setting, token: Token, revert_ms: int, refused: str
+    ) -> None:
+        """The world's own arithmetic of what this write would do to users."""
+        world, service = self.world, self._service
+        after = [Device(self.name, one.name, setting) for one in self.devices]
+        try:
+            served = served_parts(service, {**world.dials, self.name: after})
+        except (KeyError, ZeroDivisionError):
+            served = {}
+        world.history.writes.append(
+            Write(
+                world.clock.now().mono_ms,
+                self.name,
+                verb,
+                self.writer,
+                setting,
+                token,
+                tuple(one.claim for one in self.devices),
+                revert_ms,
+                dict(world.served(service.name)),
+                served,
+                refused,
+            )
+        )
+
+    def _retry(self, what: str) -> DriverRetry:
+        return DriverRetry(Reason("DIAL-AWAY", f"{self.name}: {what}"), 500)
