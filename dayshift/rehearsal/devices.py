@@ -83,8 +83,11 @@ class SimulatedDial:
     def drift(self, setting: Setting, claim: Claim | None = None) -> None:
         """Somebody else moves it; without a claim the old one stays."""
         self.world.advance()
+        moved = any(one.setting != setting for one in self.devices)
         for device in self.devices:
             device.install(setting, claim or device.claim)
+        if not moved:
+            return
         now_ms = self.world.clock.now().mono_ms
         self.world.history.note(now_ms, "drift", self.name)
 
@@ -225,6 +228,11 @@ class SimulatedDial:
                 dict(world.served(service.name)),
                 served,
                 refused,
+                {
+                    region: world.clock.now().mono_ms
+                    - world.history.told.get((service.name, region), 0)
+                    for region in service.shares
+                },
             )
         )
 

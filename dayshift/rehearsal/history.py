@@ -46,6 +46,8 @@ class Write(NamedTuple):
     before: dict[str, int]
     served: dict[str, int]
     refused: str = ""
+    unseen_ms: dict[str, int] = {}
+    """For each region, how long ago a users' meter of this service last told of it."""
 
 
 class Event(NamedTuple):
@@ -74,6 +76,10 @@ class History:
     plan: dict[str, Any] = field(default_factory=dict)
     ended_ms: int = 0
     status: str = ""
+    final: dict[str, Any] = field(default_factory=dict)
+    """As it stood when the run ended: `shares`, `versions`, `duties`, `brackets`."""
+    told: dict[tuple[str, str], int] = field(default_factory=dict)
+    """When a users' meter last told the truth about (service, region)."""
     _last: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def passed(self, new: Traffic) -> None:
@@ -94,9 +100,7 @@ class History:
         self._last[key] = len(self.traffic)
         self.traffic.append(new)
 
-    def note(
-        self, at_ms: int, kind: str, what: str, who: str = "", *more: str
-    ) -> None:
+    def note(self, at_ms: int, kind: str, what: str, who: str = "", *more: str) -> None:
         self.events.append(Event(at_ms, kind, what, who, more))
 
     def reverted(self, at_ms: int, dial: str, before: Setting, after: Setting) -> None:

@@ -39,6 +39,10 @@ class MeterLie(Enum):
     HANG = auto()
 
 
+SILENT = (MeterLie.STALE, MeterLie.FROZEN, MeterLie.NEGATIVE)
+"""Lies that tell nothing of the present, beside those that raise."""
+
+
 class SimulatedMeter:
     """Counts of a world. `shown` may bend a reading in any other way."""
 
@@ -59,6 +63,9 @@ class SimulatedMeter:
         self.shown: Callable[[str, MeterReading], MeterReading] | None = None
         self._lies: dict[str, tuple[MeterLie, MeterReading]] = {}
         self._samples: dict[str, MeterReading] = {}
+        self._sees_probes = any(
+            one.kind == "probe" for one in world.services[self.service].residue
+        )
         self._regions = tuple(world.services[self.service].shares)
 
     def lie(self, how: MeterLie, region: str) -> None:
@@ -82,6 +89,8 @@ class SimulatedMeter:
             raise DriverFault(reason)
         if how is MeterLie.BLIND:
             raise DriverRetry(reason, 500)
+        if self.side is Side.USERS and how not in SILENT:
+            self.world.history.told[self.service, region] = true.at.mono_ms
         reading = _bent(how, true, then) if how else true
         return self.shown(region, reading) if self.shown else reading
 
@@ -101,7 +110,7 @@ class SimulatedMeter:
     def _true(self, region: str) -> MeterReading:
         place = self.world.place(self.service, region)
         moving = -(-place.rate_rps * place.latency_ms // 1000) if place.up else 0
-        ours = {"probe": place.probes}
+        ours = {"probe": place.probes} if self._sees_probes else {}
         if self.side is Side.REGION:
             ours |= dict(place.residue)
         return MeterReading(
@@ -109,7 +118,9 @@ class SimulatedMeter:
             requests=place.requests,
             errors=place.errors,
             in_flight=moving + place.stuck,
-            connections=16,
+            # Idle pools breathe; where nothing else would move, this does.
+            connections=16
+            + (0 if ours else self.world.clock.now().mono_ms // 1000 % 5),
             buckets=_buckets(place),
             ignored=ours,
             series=f"{self.name}-{region}-{place.life}",

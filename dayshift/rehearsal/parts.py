@@ -139,7 +139,7 @@ class SimulatedWorker(Noted):
     async def stop(self, order: WorkOrder) -> None:
         job = self.jobs.get(order.key)
         if self.step.interrupt is not Interrupt.SIGNAL:
-            raise Refused(Reason("NOT-INTERRUPTIBLE", f"{self.name} must end by itself"))
+            raise Refused(Reason("NOT-INTERRUPTIBLE", f"{self.name} ends by itself"))
         if job is not None and not job.ended:
             job.ends_ms, job.exit_code = self.now_ms, 143
             self._end(order.key, job)

@@ -1,8 +1,8 @@
 """What happens to users: regions under load, counted by an injected clock.
 
-Here: arrivals, who serves them, and who fails. The arithmetic of dials is this module's
-own, so that a mistake in `core.steering` cannot hide itself. What devices and meters say
-about it is in `devices` and `meters`.
+Here: arrivals, who serves them, and who fails. The arithmetic of dials is this
+module's own, so that a mistake in `core.steering` cannot hide itself. What devices and
+meters say about it is in `devices` and `meters`.
 """
 
 from __future__ import annotations
@@ -276,9 +276,7 @@ def _draw(noise: random.Random, mean: float) -> int:
     return count
 
 
-def served_parts(
-    service: Service, dials: Mapping[str, list[Device]]
-) -> dict[str, int]:
+def served_parts(service: Service, dials: Mapping[str, list[Device]]) -> dict[str, int]:
     """Arrivals × forwards, from the user inwards, in parts of `WHOLE`.
 
     Each instance of a dial gets an equal part of whatever reaches it.

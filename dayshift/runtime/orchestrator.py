@@ -281,12 +281,8 @@ class Orchestrator:
         held = self.run.status is Status.HELD and self.run.now_at.retreat is None
         longest = self.pace.held_ms if held else self.pace.step_ms
         due = [one.left_ms for one in decision.waiting if one.left_ms is not None]
-        waiting = asyncio.ensure_future(self._wake.wait())
-        pause = asyncio.ensure_future(self.clock.sleep(max(1, min([*due, longest]))))
-        await asyncio.wait({waiting, pause}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        pause.cancel()
-        await asyncio.gather(waiting, pause, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            await self.clock.within(max(1, min([*due, longest])), self._wake.wait())
         self._wake.clear()
 
     def append(self, *bodies: r.AnyBody) -> tuple[r.Record, ...]:

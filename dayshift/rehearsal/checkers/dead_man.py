@@ -1,0 +1,32 @@
+"""Invariant 6: what expires by itself does so only while a region is being drained.
+
+Before work starts, every dial was held: no expiring write is left in a region at work.
+"""
+
+from __future__ import annotations
+
+from dayshift.rehearsal.checkers.seeing import Case, Violation
+
+NAME = "dead-man"
+
+
+def check(case: Case) -> list[Violation]:
+    found = []
+    for write, action in case.obeyed():
+        if action and write.revert_ms and "/drain/" not in action["key"]:
+            what = f"a write at {write.dial} that is no drain expires by itself"
+            found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
+        if action and "/drain/" in action["key"] and not write.revert_ms:
+            what = f"a drain at {write.dial} would not expire by itself"
+            found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
+    for start in case.history.of("start"):
+        last = {
+            write.dial: write
+            for write in case.history.writes
+            if not write.refused and write.at_ms <= start.at_ms
+        }
+        for dial, write in sorted(last.items()):
+            if write.revert_ms:
+                what = f"{start.what} began in {start.who}; a write at {dial} expires"
+                found.append(Violation(NAME, start.at_ms, what))
+    return found

@@ -1,0 +1,24 @@
+"""Invariant 10: a controller that is dead moves nothing, and neither does a closed run."""
+
+from __future__ import annotations
+
+from dayshift.rehearsal.checkers.seeing import Case, Violation
+
+NAME = "fail-static"
+
+
+def check(case: Case) -> list[Violation]:
+    found = []
+    died = {one.what: one.at_ms for one in case.history.of("crash")}
+    closed = [one["at"]["mono_ms"] for one in case.kinds("run-closed")]
+    for write in case.history.writes:
+        if write.refused:
+            continue
+        if write.at_ms > died.get(write.controller, write.at_ms):
+            what = f"{write.controller} was dead and wrote dial {write.dial}"
+            found.append(Violation(NAME, write.at_ms, what))
+        ours = write.token.claim.journal == case.journal
+        if ours and closed and write.at_ms > closed[0]:
+            what = f"the run was closed and wrote dial {write.dial}"
+            found.append(Violation(NAME, write.at_ms, what))
+    return found

@@ -1,0 +1,139 @@
+"""What the checkers share: a history with the questions that several of them ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from dayshift.model.dial import ALL
+from dayshift.rehearsal.history import History, Write
+
+GRACE_MS = 8_000
+"""Beyond what the policy calls fresh: a look, a write and a read-back take so long."""
+PARTS = 10**12
+"""All users of a service, in the parts that the world counts."""
+Json = dict[str, Any]
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """A broken promise: which, when (milliseconds of the steady clock), and why."""
+
+    invariant: str
+    at_ms: int
+    what: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One rehearsal before its checkers."""
+
+    history: History
+    plan: Json
+    records: list[Json]
+    intents: dict[tuple[int, int], Json]
+    """By (epoch, sequence): the record of each intent."""
+    journal: str
+
+    @classmethod
+    def of(cls, history: History) -> Case:
+        records = history.records
+        intents = {
+            (one["epoch"], one["seq"]): one
+            for one in records
+            if one["body"]["kind"] == "intent"
+        }
+        journal = next(
+            (r["body"]["journal"] for r in records if r["body"]["kind"] == "genesis"),
+            "",
+        )
+        return cls(history, history.plan, records, intents, journal)
+
+    @property
+    def policy(self) -> Json:
+        return dict(self.plan["estate"]["policy"])
+
+    @property
+    def fresh_ms(self) -> int:
+        return int(self.policy["fresh_ms"])
+
+    @property
+    def slack_ms(self) -> int:
+        """Nobody can know sooner."""
+        return self.fresh_ms + GRACE_MS
+
+    def services(self) -> list[Json]:
+        return list(self.plan["estate"]["services"])
+
+    def service_of(self, dial: str) -> Json:
+        return next(
+            one
+            for one in self.services()
+            if any(spec["name"] == dial for spec in one["dials"])
+        )
+
+    def obeyed(self) -> Iterator[tuple[Write, Json]]:
+        """Writes of shares that the device let in, with the action that asked for it
+        (empty where the journal knows none)."""
+        for write in self.history.writes:
+            if not write.refused and write.verb == "set":
+                yield write, self.action_of(write)
+
+    def action_of(self, write: Write) -> Json:
+        claim = write.token.claim
+        if claim.journal != self.journal:
+            return {}
+        record = self.intents.get((claim.epoch, claim.seq))
+        return dict(record["body"]["action"]) if record else {}
+
+    def down_ms(self, region: str, at_ms: int) -> int:
+        """For how long the region had been down by then; -1 if it was up."""
+        since = -1
+        for one in self.history.of("down", "up"):
+            if one.what == region and one.at_ms <= at_ms:
+                since = one.at_ms if one.kind == "down" else -1
+        return at_ms - since if since >= 0 else -1
+
+    def kinds(self, *kinds: str) -> Iterator[Json]:
+        for one in self.records:
+            if one["body"]["kind"] in kinds:
+                yield one
+
+    def granted(self, *verbs: str) -> Iterator[tuple[int, Json]]:
+        """Accepted requests: when they were answered, and what was asked."""
+        asked = {r["body"].get("token", ""): r["body"] for r in self.kinds("requested")}
+        for one in self.kinds("answered"):
+            request = asked.get(one["body"]["token"])
+            if one["body"]["accepted"] and request and request["verb"] in verbs:
+                yield one["at"]["mono_ms"], request
+
+    def accepted(self, code: str, at_ms: int) -> bool:
+        """Did somebody override this guard by name before then?"""
+        return any(
+            request.get("args", {}).get("code") == code and when <= at_ms
+            for when, request in self.granted("accept")
+        )
+
+    def weather(self, *begin: str, at_ms: int, for_ms: int = 60_000) -> bool:
+        """Was a fault of that name (or begun alike) under way, or only just over?"""
+        begun: dict[str, int] = {}
+        for one in self.history.of("fault", "over"):
+            if one.at_ms > at_ms or not one.what.startswith(begin):
+                continue
+            begun[one.what] = 1 << 60 if one.kind == "fault" else one.at_ms
+        return any(until >= at_ms - for_ms for until in begun.values())
+
+
+def out_of(setting: Json, service: Json) -> list[str]:
+    """Regions that this setting gives less than they usually have."""
+    usual = service["shares"]
+    rows, kind = setting["rows"], setting["kind"]
+    if kind == "forward":
+        return sorted(a for a, row in rows.items() if row.get(a, 0) < sum(row.values()))
+    row = rows[ALL]
+    if kind == "switch":
+        return sorted(name for name, share in usual.items() if share and not row[name])
+    return sorted(name for name, share in usual.items() if row.get(name, 0) < share)

@@ -1,0 +1,404 @@
+"""Controllers that come, die, freeze and are cut off, over one journal in memory.
+
+The orchestrator inside is the product's own. Here is only what a machine and a network
+do to it: every call to a driver goes through a `Reach`, every sleep through a
+`MachineClock`, every append through a `DiskStore`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dayshift.core.fold import fold
+from dayshift.core.state import JournalState, RunState, Status
+from dayshift.errors import DayshiftError, DriverRetry, JournalFull, Reason
+from dayshift.journal.journal import Journal
+from dayshift.model import records as r
+from dayshift.model.points import Point
+from dayshift.model.units import Entropy, Instant
+from dayshift.rehearsal.clock import VirtualClock
+from dayshift.rehearsal.stage import Stage
+from dayshift.runtime.frame import Frame
+from dayshift.runtime.orchestrator import Orchestrator
+from dayshift.runtime.pace import Pace
+from dayshift.runtime.wiring import Drivers
+
+T = TypeVar("T")
+FOREVER_MS = 10**9
+ROOM_BYTES = 1 << 40
+
+
+class Died(BaseException):
+    """The controller is gone; no `except Exception` may keep it alive."""
+
+
+class Network:
+    """Which parts a controller can reach: `dial/NAME`, `meter/SERVICE/NAME`, …
+
+    A cut part does not answer; a `slow` one answers so many milliseconds later.
+    """
+
+    def __init__(self) -> None:
+        self.cut: dict[str, int] = {}
+        self.slow: dict[str, int] = {}
+        self.hangs = False
+
+    def is_cut(self, part: str) -> bool:
+        return any(part.startswith(prefix) for prefix, n in self.cut.items() if n)
+
+    def delay_ms(self, part: str) -> int:
+        return max([ms for p, ms in self.slow.items() if part.startswith(p)], default=0)
+
+
+class Machine:
+    """What one controller runs on: it can die at a named point, freeze, and jump."""
+
+    def __init__(self, clock: VirtualClock, network: Network, name: str) -> None:
+        self.clock = clock
+        self.network = network
+        self.name = name
+        self.dead = False
+        self.thaw_ms = 0
+        self.die_at: tuple[Point, int] | None = None
+        self.freeze_at: tuple[Point, int] | None = None
+        """A point that carries a write, and for how long it freezes there."""
+        self.died_at = ""
+        self.victim: Orchestrator | None = None
+
+    @property
+    def frozen(self) -> bool:
+        return self.clock.now().mono_ms < self.thaw_ms
+
+    async def awake(self) -> None:
+        """Come back when the machine runs again; not at all, if it died."""
+        while self.frozen:
+            await self.clock.sleep(self.thaw_ms - self.clock.now().mono_ms)
+        if self.dead:
+            raise asyncio.CancelledError
+
+    def at(self, point: Point, action: r.Action | None = None) -> None:
+        """The hook of named points: dies at the one that was chosen."""
+        if self.dead:
+            raise Died(point)
+        if self.die_at is None or self.die_at[0] is not point:
+            return
+        point, left = self.die_at
+        self.die_at = (point, left - 1)
+        if left <= 1:
+            self.die(point.value)
+            raise Died(point)
+
+    async def reach(self, point: Point, action: r.Action | None = None) -> None:
+        await self.awake()
+        if self.freeze_at is not None and self.freeze_at[0] is point:
+            self.freeze(self.freeze_at[1])
+            self.freeze_at = None
+            await self.awake()
+        self.at(point, action)
+
+    def freeze(self, ms: int) -> None:
+        """Nothing on this machine runs for so long; then it goes on."""
+        self.thaw_ms = self.clock.now().mono_ms + ms
+
+    def die(self, where: str) -> None:
+        self.dead, self.died_at = True, where
+        if self.victim is not None:
+            for task in self.victim._acting:
+                task.cancel()
+
+
+class MachineClock:
+    """The clock as a program on that machine has it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._clock = machine.clock
+
+    def now(self) -> Instant:
+        return self._clock.now()
+
+    async def sleep(self, ms: int) -> None:
+        await self._clock.sleep(ms)
+        if self._machine.thaw_ms or self._machine.dead:
+            await self._machine.awake()
+
+    async def within(self, ms: int, work: Awaitable[T]) -> T:
+        try:
+            result = await self._clock.within(ms, work)
+        except TimeoutError:
+            await self._machine.awake()
+            raise
+        if self._machine.thaw_ms or self._machine.dead:
+            await self._machine.awake()
+        return result
+
+
+class Reach:
+    """A driver at the other end of the network: same calls, but they may not arrive."""
+
+    def __init__(self, part: str, driver: Any, machine: Machine) -> None:
+        self._part = part
+        self._driver = driver
+        self._machine = machine
+        self._calls: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._driver, name)
+        if name in ("name", "describe", "output_path"):
+            return found
+        call = self._calls[name] = self._through(found)
+        self.__dict__[name] = call
+        return call
+
+    def _through(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        async def far(*args: Any) -> Any:
+            machine, network = self._machine, self._machine.network
+            if machine.dead or machine.thaw_ms:
+                await machine.awake()
+            if network.cut or network.slow:
+                await self._arrive()
+            if hasattr(self._driver, "writer"):
+                self._driver.writer = machine.name
+                self._driver.points = machine
+            result = await call(*args)
+            if machine.dead or machine.thaw_ms:
+                await machine.awake()
+            if network.cut and network.is_cut(self._part):
+                await self._lost()
+            return result
+
+        return far
+
+    async def _arrive(self) -> None:
+        network = self._machine.network
+        if network.is_cut(self._part):
+            await self._lost()
+        late = network.delay_ms(self._part)
+        if late:
+            await self._machine.clock.sleep(late)
+
+    async def _lost(self) -> None:
+        if self._machine.network.hangs:
+            await self._machine.clock.sleep(FOREVER_MS)
+        raise DriverRetry(Reason("UNREACHABLE", f"{self._part} is cut off"), 500)
+
+
+def through(drivers: Drivers, machine: Machine) -> Drivers:
+    """Every driver as that machine reaches it."""
+
+    def all_of(kind: str, named: dict[Any, Any]) -> dict[Any, Any]:
+        return {
+            key: Reach(_part(kind, key), one, machine) for key, one in named.items()
+        }
+
+    return Drivers(
+        dials=all_of("dial", drivers.dials),
+        meters=all_of("meter", drivers.meters),
+        probes=all_of("probe", drivers.probes),
+        workers=all_of("worker", drivers.workers),
+        duties=all_of("duty", drivers.duties),
+        brackets=all_of("bracket", drivers.brackets),
+        notify=all_of("notify", drivers.notify),
+    )
+
+
+def _part(kind: str, key: Any) -> str:
+    return "/".join((kind, *([key] if isinstance(key, str) else key)))
+
+
+class Disk:
+    """Where the journal lies: it can be full, fail to sync, or be read-only."""
+
+    def __init__(self) -> None:
+        self.broken = ""
+        self.room_bytes = ROOM_BYTES
+
+
+class DiskStore:
+    """A store on that disk; everything else is the real store's."""
+
+    def __init__(self, store: Any, disk: Disk) -> None:
+        self._store = store
+        self._disk = disk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def append(self, *args: Any) -> Any:
+        self._fail()
+        return self._store.append(*args)
+
+    def put_head(self, *args: Any) -> Any:
+        self._fail()
+        return self._store.put_head(*args)
+
+    def room_bytes(self) -> int:
+        return self._disk.room_bytes
+
+    def _fail(self) -> None:
+        if self._disk.broken:
+            what = f"the journal's disk is {self._disk.broken}"
+            raise JournalFull(Reason("JOURNAL-FULL", what))
+
+
+class Controllers:
+    """The controllers of one journal, one after the other."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        clock: VirtualClock,
+        folder: Path,
+        entropy: Entropy,
+        pace: Pace,
+        name: str = "c",
+    ) -> None:
+        self.stage = stage
+        self.clock = clock
+        self.folder = folder
+        self.entropy = entropy
+        self.pace = pace
+        self.name = name
+        self.on_frame: Callable[[Frame], None] = lambda frame: None
+        self.network = Network()
+        self.disk = Disk()
+        self.lives = 0
+        self.machine = Machine(clock, self.network, f"{name}0")
+        self.orchestrator: Orchestrator | None = None
+        self.task: asyncio.Task[RunState] | None = None
+        self.failure: BaseException | None = None
+        """What stopped a controller that nobody killed."""
+        self.state = JournalState()
+        self.head = ""
+
+    @property
+    def run(self) -> RunState | None:
+        return self.state.run if not self.orchestrator else self.orchestrator.state.run
+
+    @property
+    def closed(self) -> bool:
+        return self.run is not None and self.run.status is Status.CLOSED
+
+    @property
+    def leading(self) -> bool:
+        return self.task is not None and not self.task.done()
+
+    def lead(self) -> None:
+        """Open the journal and go on, as `dayshift run` does.
+
+        Raises:
+            DayshiftError: the journal could not be opened, or the run not begun.
+        """
+        self.lives += 1
+        self.machine = Machine(self.clock, self.network, f"{self.name}{self.lives}")
+        journal = Journal.open(
+            self.folder,
+            self.stage.plan.estate.name,
+            MachineClock(self.machine),
+            "rehearsal",
+            journal_id=self.name * 32,
+            points=self.machine,
+        )
+        store: Any = DiskStore(journal._store, self.disk)
+        journal._store = store
+        try:
+            self.state = self._begin(journal)
+        except BaseException:
+            _abandon(journal)
+            raise
+        self.orchestrator = Orchestrator(
+            journal,
+            self.state,
+            through(self.stage.drivers(), self.machine),
+            MachineClock(self.machine),
+            self.entropy,
+            self.on_frame,
+            points=self.machine,
+            pace=self.pace,
+        )
+        self.machine.victim = self.orchestrator
+        self.stage.history.note(self.stage.now_ms(), "lead", self.machine.name)
+        self.task = asyncio.create_task(self._go(self.orchestrator))
+
+    def start(self) -> None:
+        """Lead, or note why that was not possible."""
+        self.failure = None
+        try:
+            self.lead()
+        except (DayshiftError, Died) as error:
+            self.failure = error
+
+    def _begin(self, journal: Journal) -> JournalState:
+        state = JournalState()
+        for record in journal.records():
+            state = fold(state, record)
+        if state.run is None:
+            plan = self.stage.plan
+            bodies = (r.Planned(plan), r.RunOpened(plan.digest, "ada"))
+            for record in journal.append(*bodies, run="run-1"):
+                state = fold(state, record)
+        return state
+
+    async def _go(self, orchestrator: Orchestrator) -> RunState:
+        try:
+            return await orchestrator.go()
+        except Died:
+            raise asyncio.CancelledError from None
+        except (DayshiftError, ExceptionGroup) as error:
+            self.failure = error
+            raise
+
+    async def stop(self, where: str) -> None:
+        """The process ends where it stands; nothing is said goodbye to."""
+        if self.orchestrator is None or self.task is None:
+            return
+        self.machine.die(self.machine.died_at or where)
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        journal = self.orchestrator.journal
+        self.state = self.orchestrator.state
+        self.head = journal.head.hash
+        _abandon(journal)
+        self.orchestrator, self.task = None, None
+        self.stage.history.note(
+            self.stage.now_ms(), "crash", self.machine.name, "", self.machine.died_at
+        )
+
+    async def leave(self) -> None:
+        """The end of the rehearsal: the journal is closed as it should be."""
+        if self.orchestrator is None or self.task is None:
+            return
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+        self.state = self.orchestrator.state
+        self.head = self.orchestrator.journal.head.hash
+        self.disk.broken = ""
+        with contextlib.suppress(DayshiftError):
+            self.orchestrator.journal.close()
+
+    async def ask(self, verb: str, person: str, **args: str) -> bool:
+        """Ask as a person does; False when nobody leads, it is refused, or too late."""
+        if self.orchestrator is None or not self.leading or self.machine.frozen:
+            return False
+        self.stage.history.note(
+            self.stage.now_ms(), "asked", verb, person, *sorted(args.values())
+        )
+        try:
+            work = self.orchestrator.ask(verb, person, args)
+            answered = await self.clock.within(120_000, work)
+        except (DayshiftError, TimeoutError, Died):
+            return False
+        return answered.accepted
+
+
+def _abandon(journal: Journal) -> None:
+    """Let go of the files as the system does when a process is killed."""
+    journal._store.close()
+    journal._emergency.close()
+    journal._head_file.close()
+    journal._mark.close()
+    journal._lock.release(clean=False)
