@@ -40,9 +40,8 @@ def _unjudged(case: Case, write: Write, action: Json) -> list[Violation]:
         body = one["body"]
         if one["seq"] > write.token.claim.seq:
             break
-        if body["kind"] == "phased" and body["region"] == region:
-            if body["new"] == "returning":
-                begun, passed = one["seq"], False
+        if (body["kind"], body.get("new")) == ("phased", "returning"):
+            begun, passed = one["seq"], False
         judged = body["kind"] == "judged" and body["region"] == region
         if judged and body["rung"] == rung - 1 and one["seq"] > begun:
             passed = body["verdict"]["kind"] == "pass"

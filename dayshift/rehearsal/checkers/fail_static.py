@@ -1,4 +1,4 @@
-"""Invariant 10: a controller that is dead moves nothing, and neither does a closed run."""
+"""Invariant 10: a dead controller moves nothing, and neither does a closed run."""
 
 from __future__ import annotations
 
