@@ -8,7 +8,7 @@ import warnings
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dayshift.gates import Judge, Look
@@ -218,7 +218,8 @@ def test_a_block_says_the_same_in_however_many_looks_it_is_told(cut, seed):
             n, x, m, y = (int(one) for one in np.sum(group, axis=0))
             regions = {FRA: Counts(n, x), AMS: Counts(m, y)}
             stream.look(Look(0, 500 * len(group), 500, regions), 2500)
-        assert not any(map(any, stream._burned))
+            # A few errors of the others at once may pass for an incident.
+            assume(not any(map(any, stream._burned)))
         stream.look(Look(0, 15_000, 2500, {FRA: Counts(9), AMS: Counts(9)}), 5000)
     assert often.against() == pytest.approx(once.against(), abs=1e-9)
     assert often.absolute.log() == pytest.approx(once.absolute.log(), abs=1e-9)
