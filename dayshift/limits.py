@@ -16,6 +16,8 @@ STEPS_MAX = 256
 NAME_LENGTH_MAX = 63
 FILE_BYTES_MAX = 1_048_576
 RECORD_BYTES_MAX = 1_048_576
+UNPACKED_BYTES_MAX = 67_108_864
+"""A body longer than a record is packed; a longer one than this is not written."""
 MESSAGE_BYTES_MAX = 65_536
 """What may be left for the leader in a store's inbox."""
 

@@ -7,7 +7,7 @@ as a stranger would and names every fault; a plan with one is refused.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 import msgspec
@@ -165,7 +165,7 @@ def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
                 continue
             reached = _reached(service, settings)
             if any(
-                abs(reached.get(r, Fraction(0)) - share) >= 2
+                abs(reached.get(r, 0) - share) >= 2
                 for r, share in row.items()
             ):
                 yield _fault(
@@ -175,22 +175,25 @@ def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
                 )
 
 
-def _reached(service: Service, settings: dict[str, Setting]) -> dict[str, Fraction]:
+Exact = int | Fraction
+
+
+def _reached(service: Service, settings: dict[str, Setting]) -> Mapping[str, Exact]:
     """The exact shares that users get, in basis points, from the user inwards."""
-    shares = {name: Fraction(share) for name, share in service.shares.items()}
+    shares: Mapping[str, Exact] = service.shares
     for dial in service.dials:
         rows = settings[dial.name].rows
         if dial.kind is DialKind.SPLIT:
-            shares = {name: Fraction(share) for name, share in rows[ALL].items()}
+            shares = rows[ALL]
         elif dial.kind is DialKind.SWITCH:
             on = {n: share if rows[ALL].get(n) else 0 for n, share in shares.items()}
             whole = sum(on.values()) or 1
             shares = {n: Fraction(share * FULL_BP, whole) for n, share in on.items()}
         else:
-            to: dict[str, Fraction] = dict.fromkeys(shares, Fraction(0))
+            to: dict[str, Exact] = dict.fromkeys(shares, 0)
             for arrival, share in shares.items():
                 for name, part in rows.get(arrival, {arrival: FULL_BP}).items():
-                    to[name] = to.get(name, Fraction(0)) + share * part / FULL_BP
+                    to[name] = to.get(name, 0) + Fraction(share * part, FULL_BP)
             shares = to
     return shares
 

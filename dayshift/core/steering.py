@@ -82,10 +82,11 @@ def stage(
         share = min(share_bp, service.shares[region])
         if share and _coarse(service):
             share = service.shares[region]
-        served[service.name] = row_with(service.shares, region, share)
+        row = row_with(service.shares, region, share)
+        served[service.name] = row
         dials = service.dials[::-1] if draining else service.dials
         for dial in dials:
-            moves.append(Move(dial.name, _setting(dial, service, region, share)))
+            moves.append(Move(dial.name, _setting(dial, service, region, row)))
     return Stage(share_bp, served, tuple(moves))
 
 
@@ -105,7 +106,9 @@ def _stops(
     return tuple(share for share in steps_bp if 0 < share < top)
 
 
-def _setting(dial: DialSpec, service: Service, region: str, share: int) -> Setting:
+def _setting(dial: DialSpec, service: Service, region: str, row: Row) -> Setting:
+    """What the dial must show so that users get `row`."""
+    share = row[region]
     forwards = any(one.kind is DialKind.FORWARD for one in service.dials)
     usual = baseline(dial, service)
     match dial.kind:
@@ -114,7 +117,7 @@ def _setting(dial: DialSpec, service: Service, region: str, share: int) -> Setti
         case DialKind.SPLIT:
             if forwards and share:
                 return usual
-            return split(row_with(service.shares, region, share))
+            return Setting(DialKind.SPLIT, {ALL: row})
         case DialKind.SWITCH:
             if share:
                 return usual

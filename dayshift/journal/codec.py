@@ -1,35 +1,49 @@
 """Records ↔ canonical bytes (RFC 8785, integers only).
 
 Here lives the one byte form of a record: what is hashed, signed and stored. What cannot
-be written so that every reader reads the same is refused as our own `Bug`. Hashes and
-links live in `chain`.
+be written so that every reader reads the same is refused as our own `Bug`. A body too
+long for one record is written packed, and read as if it were not. Hashes and links live
+in `chain`.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import zlib
 from typing import Any
 
 import msgspec
 
 from dayshift.errors import Bug, JournalNewer, Reason
-from dayshift.limits import RECORD_BYTES_MAX
+from dayshift.limits import RECORD_BYTES_MAX, UNPACKED_BYTES_MAX
 from dayshift.model.records import AnyBody, Record
 from dayshift.model.units import Instant
 
 VERSION = 1
 """The form that this code writes."""
-READER = 1
+READER = 2
 """The newest `min_reader` that this code understands."""
+PACKED_READER = 2
+"""What a packed record asks for."""
 INTEGER_MAX = 2**53 - 1
 """Beyond this a JSON reader may round (RFC 8785 builds on IEEE doubles)."""
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Record)
+_body_decoder: msgspec.json.Decoder[AnyBody] = msgspec.json.Decoder(AnyBody)
 _loose = msgspec.json.Decoder(dict[str, Any])
 
 _SUSPECT_NUMBER = re.compile(rb"[:,\[]-?(?:[0-9]+[.eE]|[0-9]{16})")
 _BEYOND_BASIC_PLANE = re.compile(rb"[\xf0-\xf4]")
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """A body too long for one record, compressed: base64 of zlib of its bytes."""
+
+    kind: str
+    packed: str
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -45,6 +59,20 @@ class Envelope(msgspec.Struct, frozen=True):
     v: int
 
 
+class _PackedEnvelope(msgspec.Struct, frozen=True):
+    at: Instant
+    body: Packed
+    epoch: int
+    min_reader: int
+    prev: str
+    run: str
+    seq: int
+    v: int
+
+
+_packed_decoder = msgspec.json.Decoder(_PackedEnvelope)
+
+
 def canonical(value: msgspec.Struct | dict[Any, Any]) -> bytes:
     """Return the RFC 8785 form of `value`.
 
@@ -56,7 +84,7 @@ def canonical(value: msgspec.Struct | dict[Any, Any]) -> bytes:
     """
     try:
         data = _encoder.encode(value)
-        if not _suspect(data):
+        if not _suspect(data) and (b"null" not in data or _is_finite(value)):
             return data
     except TypeError:
         pass  # integer keys; the slow way renders or refuses them
@@ -70,13 +98,20 @@ def canonical(value: msgspec.Struct | dict[Any, Any]) -> bytes:
 
 def _suspect(data: bytes) -> bool:
     """Whether msgspec's sorted form may differ from RFC 8785, or hide a float: a
-    number with a fraction or of 16 digits, `null` (what it makes of NaN), characters
-    beyond the basic plane (it sorts keys by code point, RFC 8785 by UTF-16 unit)."""
-    return (
-        b"null" in data
-        or _SUSPECT_NUMBER.search(data) is not None
-        or (not data.isascii() and _BEYOND_BASIC_PLANE.search(data) is not None)
+    number with a fraction or of 16 digits, characters beyond the basic plane (it sorts
+    keys by code point, RFC 8785 by UTF-16 unit)."""
+    return _SUSPECT_NUMBER.search(data) is not None or (
+        not data.isascii() and _BEYOND_BASIC_PLANE.search(data) is not None
     )
+
+
+def _is_finite(value: Any) -> bool:
+    """False when a NaN or an infinity hides behind a `null` of msgspec's."""
+    try:
+        json.dumps(msgspec.to_builtins(value), allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:
@@ -120,15 +155,55 @@ def encode_record(
     Raises:
         Bug: a body that cannot be written, read back, or is too long.
     """
-    data = canonical(
-        Envelope(at, body, epoch, min_reader=1, prev=prev, run=run, seq=seq, v=VERSION)
-    )
+    data = canonical(Envelope(at, body, epoch, 1, prev, run, seq, VERSION))
+    if len(data) > RECORD_BYTES_MAX:
+        packed = _packed(body)
+        data = canonical(
+            _PackedEnvelope(at, packed, epoch, PACKED_READER, prev, run, seq, VERSION)
+        )
     if len(data) > RECORD_BYTES_MAX:
         raise Bug(f"a record has {len(data)} bytes (limit {RECORD_BYTES_MAX})")
     try:
-        return data, _decoder.decode(data)
+        return data, decode_record(data)
     except msgspec.DecodeError as error:
         raise Bug(f"a {kind_of(body)} record could not be read back: {error}") from None
+
+
+def _packed(body: AnyBody) -> Packed:
+    data = canonical(body)
+    if len(data) > UNPACKED_BYTES_MAX:
+        raise Bug(f"a body has {len(data)} bytes (limit {UNPACKED_BYTES_MAX})")
+    return Packed(kind_of(body), base64.b64encode(zlib.compress(data, 9)).decode())
+
+
+def _unpacked(data: bytes) -> Record:
+    """Read a record whose body is packed.
+
+    Raises:
+        ValueError: it is not, or it would become longer than any that is written.
+    """
+    outer = _packed_decoder.decode(data)
+    unzip = zlib.decompressobj()
+    try:
+        raw = base64.b64decode(outer.body.packed, validate=True)
+        body = unzip.decompress(raw, UNPACKED_BYTES_MAX)
+    except zlib.error as error:
+        raise ValueError(f"its body cannot be unpacked: {error}") from None
+    if not unzip.eof or unzip.unused_data:
+        raise ValueError("its body does not end where it should")
+    inner = _body_decoder.decode(body)
+    if kind_of(inner) != outer.body.kind:
+        raise ValueError(f"a {kind_of(inner)} is packed as {outer.body.kind}")
+    return Record(
+        outer.seq,
+        outer.prev,
+        outer.at,
+        outer.epoch,
+        outer.run,
+        inner,
+        outer.v,
+        outer.min_reader,
+    )
 
 
 def decode_record(data: bytes) -> Record:
@@ -141,8 +216,11 @@ def decode_record(data: bytes) -> Record:
     try:
         record = _decoder.decode(data)
     except ValueError:
-        _newer(min_reader_of(data))
-        raise
+        asked = min_reader_of(data)
+        _newer(asked)
+        if asked != PACKED_READER:
+            raise
+        record = _unpacked(data)
     _newer(record.min_reader)
     return record
 

@@ -24,7 +24,7 @@ class Side(StrEnum):
     REGION = "region"
 
 
-class Residue(msgspec.Struct, frozen=True):
+class Residue(msgspec.Struct, frozen=True, gc=False):
     """Who still reaches a region: one client and class, with its count since `read`."""
 
     client: str
@@ -32,7 +32,7 @@ class Residue(msgspec.Struct, frozen=True):
     requests: int
 
 
-class MeterReading(msgspec.Struct, frozen=True):
+class MeterReading(msgspec.Struct, frozen=True, gc=False):
     """Cumulative counts of one service in one region from one meter.
 
     `requests` and `errors` count user requests only; `ignored` counts what was
@@ -59,7 +59,7 @@ class MeterReading(msgspec.Struct, frozen=True):
     tick: int = 0
 
 
-class Counts(msgspec.Struct, frozen=True):
+class Counts(msgspec.Struct, frozen=True, gc=False):
     """The difference of two readings of one meter."""
 
     requests: int = 0
@@ -140,7 +140,7 @@ def quantile_us(counts: Counts, per_mille: int) -> int | None:
     return min(found, finite[-1]) if finite else None
 
 
-class ProbeReading(msgspec.Struct, frozen=True):
+class ProbeReading(msgspec.Struct, frozen=True, gc=False):
     """One request that Dayshift itself sent straight at a region."""
 
     at: Instant

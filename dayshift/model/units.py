@@ -16,7 +16,7 @@ T = TypeVar("T")
 Row = dict[str, int]
 
 
-class Instant(msgspec.Struct, frozen=True, order=False):
+class Instant(msgspec.Struct, frozen=True, order=False, gc=False):
     """A moment as the shell saw it.
 
     `wall_ms` is milliseconds since the Unix epoch (may jump); `mono_ms` only grows

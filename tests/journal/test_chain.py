@@ -8,7 +8,7 @@ import pytest
 from dayshift.errors import JournalBroken, JournalNewer
 from dayshift.journal.base import ORIGIN, Head, Row
 from dayshift.journal.chain import read_link, record_hash, seal, verify_link
-from dayshift.journal.codec import canonical
+from dayshift.journal.codec import READER, canonical
 from dayshift.model.records import Genesis, Observed
 from dayshift.model.units import Instant
 
@@ -76,8 +76,9 @@ def test_a_link_that_does_not_hold_says_why(prev, row, says):
 
 @pytest.mark.parametrize("body", [{"kind": "observed", "sight": {}}, {"kind": "later"}])
 def test_a_record_for_a_newer_reader_is_refused(body):
-    newer = reforge(SECOND, min_reader=2, body=body)
-    with pytest.raises(JournalNewer, match=r"asks for reader 2 \(this Dayshift is 1\)"):
+    newer = reforge(SECOND, min_reader=READER + 1, body=body)
+    says = rf"asks for reader {READER + 1} \(this Dayshift is {READER}\)"
+    with pytest.raises(JournalNewer, match=says):
         read_link(HEAD, newer)
 
 

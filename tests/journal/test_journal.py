@@ -13,6 +13,7 @@ import pytest
 from dayshift.errors import Bug, JournalHeld, JournalNewer, Refused
 from dayshift.journal.base import Head
 from dayshift.journal.chain import record_hash
+from dayshift.journal.codec import READER
 from dayshift.journal.journal import Journal
 from dayshift.journal.lock import WriterLock
 from dayshift.journal.reader import JournalReader
@@ -236,8 +237,8 @@ def test_a_journal_of_a_newer_dayshift_may_not_be_led(folder):
         head = reader.head
     data = (
         b'{"at":{"boot_id":"b","mono_ms":1,"wall_ms":1},"body":{"kind":"later"},'
-        b'"epoch":1,"min_reader":2,"prev":"%s","run":"","seq":4,"v":2}'
-        % head.hash.encode()
+        b'"epoch":1,"min_reader":%d,"prev":"%s","run":"","seq":4,"v":2}'
+        % (READER + 1, head.hash.encode())
     )
     digest = bytes.fromhex(record_hash("later", data))
     edit(folder, "INSERT INTO records VALUES (4, ?, ?)", digest, data)

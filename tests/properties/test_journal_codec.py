@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import math
+import random
+import zlib
 
 import msgspec
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayshift.errors import Bug, Reason
+from dayshift.journal.audit import audit
 from dayshift.journal.base import ORIGIN
 from dayshift.journal.chain import read_link, seal
-from dayshift.journal.codec import INTEGER_MAX, canonical
+from dayshift.journal.codec import INTEGER_MAX, canonical, decode_record
+from dayshift.journal.journal import Journal
+from dayshift.journal.reader import JournalReader
+from dayshift.limits import RECORD_BYTES_MAX, UNPACKED_BYTES_MAX
 from dayshift.model.dial import Claim, split
 from dayshift.model.records import (
     Action,
@@ -48,6 +55,16 @@ values = st.recursive(
     ),
     max_leaves=20,
 )
+AT = Instant(1, 1, "b")
+
+
+class VirtualNow:
+    """A clock that stands still."""
+
+    def now(self):
+        return AT
+
+
 trees = st.dictionaries(texts, values, max_size=6)
 
 
@@ -152,6 +169,65 @@ def test_a_body_that_could_not_be_read_back_is_refused():
         seal(ORIGIN, Instant(1, 1, "b"), 1, "", broken)
 
 
+def noise(length: int) -> str:
+    """Text that hardly becomes shorter."""
+    return random.Random(length).randbytes(length // 2).hex()
+
+
 def test_a_record_has_a_longest_length():
-    with pytest.raises(Bug, match="limit 1048576"):
-        seal(ORIGIN, Instant(1, 1, "b"), 1, "", Observed({"x": "x" * 1_048_576}))
+    with pytest.raises(Bug, match=f"limit {RECORD_BYTES_MAX}"):
+        seal(ORIGIN, AT, 1, "", Observed({"x": noise(4 * RECORD_BYTES_MAX)}))
+    with pytest.raises(Bug, match=f"limit {UNPACKED_BYTES_MAX}"):
+        seal(ORIGIN, AT, 1, "", Observed({"x": "x" * UNPACKED_BYTES_MAX}))
+
+
+@settings(max_examples=20, deadline=None)
+@given(trees, st.integers(0, 3))
+def test_a_long_body_is_packed_and_nobody_notices(tree, times):
+    body = Observed({"x": tree, "pad": ["abc" * 100_000] * times, "none": None})
+    row, record = seal(ORIGIN, AT, 1, "run", body)
+    long = times * 300_000 > RECORD_BYTES_MAX - 200_000
+    assert record.body == body and len(row.data) <= RECORD_BYTES_MAX
+    assert record == read_link(ORIGIN, row)
+    assert long or record.min_reader == 1, "an old reader could have read it"
+
+
+def packed(body: bytes, kind: str = "observed") -> bytes:
+    """A record as a liar packs it."""
+    text = base64.b64encode(body).decode()
+    fields = {"body": {"kind": kind, "packed": text}, "epoch": 1, "min_reader": 2}
+    at = {"boot_id": "b", "mono_ms": 1, "wall_ms": 1}
+    rest = {"at": at, "prev": "0" * 64, "run": "", "seq": 1, "v": 1}
+    return canonical({**fields, **rest})
+
+
+GOOD = b'{"kind":"observed","sight":{"x":1}}'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        packed(GOOD),
+        packed(zlib.compress(GOOD)[:-1]),
+        packed(zlib.compress(GOOD) + b"more"),
+        packed(zlib.compress(GOOD), kind="planned"),
+        packed(zlib.compress(b"{}")),
+        packed(zlib.compress(b" " * (UNPACKED_BYTES_MAX + 1))),
+        packed(b""),
+    ],
+    ids=["plain", "cut", "more", "another kind", "no body", "bomb", "empty"],
+)
+def test_what_is_packed_wrongly_is_no_record(data):
+    assert decode_record(packed(zlib.compress(GOOD))).body == Observed({"x": 1})
+    with pytest.raises(ValueError):
+        decode_record(data)
+
+
+def test_a_packed_record_survives_a_journal_and_its_audit(tmp_path):
+    long = Observed({"rows": [{"fra": 5_000, "ber": 5_000}] * 60_000})
+    with Journal.open(tmp_path, "demo", VirtualNow(), "test") as journal:
+        journal.append(long, Observed({"n": 1}))
+    with JournalReader.open(tmp_path) as reader:
+        bodies = [one.body for one in reader.records()]
+    assert bodies[2:4] == [long, Observed({"n": 1})]
+    assert audit(tmp_path).ok
