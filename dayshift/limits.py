@@ -15,6 +15,8 @@ RUNGS_MAX = 32
 STEPS_MAX = 256
 NAME_LENGTH_MAX = 63
 FILE_BYTES_MAX = 1_048_576
+WHOLE_PLACES_MAX = 256
+"""Places (a service in a region) up to which the journal keeps every one of them."""
 RECORD_BYTES_MAX = 1_048_576
 UNPACKED_BYTES_MAX = 67_108_864
 """A body longer than a record is packed; a longer one than this is not written."""

@@ -52,10 +52,11 @@ class Judging:
             return
         if self._key != (here.region, here.attempt):
             self._begin(state, here)
+        gauges = gauges_of(latest, here.region)
         for service in self.estate.moving():
             if service.shares[here.region]:
                 for stream, spec in self._deciding[service.name].items():
-                    self._look(state, service, stream, spec, latest, now)
+                    self._look(state, service, stream, spec, latest, gauges, now)
 
     def _begin(self, state: JournalState, here: PassState) -> None:
         streams = sum(
@@ -80,6 +81,7 @@ class Judging:
         stream: str,
         spec: MeterSpec,
         latest: Latest,
+        gauges: dict[str, int],
         now: Instant,
     ) -> None:
         here = gated(state)
@@ -110,7 +112,7 @@ class Judging:
                 regions=regions,
                 stream=stream,
                 next_bp=following,
-                gauges=gauges_of(latest, here.region),
+                gauges=gauges,
             )
         )
         seen.last = now_read

@@ -164,10 +164,7 @@ def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
             if row is None:
                 continue
             reached = _reached(service, settings)
-            if any(
-                abs(reached.get(r, 0) - share) >= 2
-                for r, share in row.items()
-            ):
+            if any(_is_off(reached, name, share) for name, share in row.items()):
                 yield _fault(
                     "MOVES",
                     f"the stage of {one.region} at {stage.share_bp} bp gives "
@@ -176,6 +173,11 @@ def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
 
 
 Exact = int | Fraction
+
+
+def _is_off(reached: Mapping[str, Exact], region: str, share: int) -> bool:
+    gap: Exact = reached.get(region, 0) - share
+    return not -2 < gap < 2
 
 
 def _reached(service: Service, settings: dict[str, Setting]) -> Mapping[str, Exact]:

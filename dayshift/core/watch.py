@@ -7,13 +7,12 @@ quiet and soak begin again, and a gate has seen nothing yet.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-from msgspec.structs import replace
+from typing import NamedTuple
 
 from dayshift.core import fences
-from dayshift.core.judging import Judging
+from dayshift.core.judging import Judging, gated
 from dayshift.core.state import JournalState
 from dayshift.model.dial import DialReading, Fence, InstanceReading
 from dayshift.model.estate import Estate, MeterSpec, Service
@@ -44,20 +43,34 @@ MeterKey = tuple[str, str, str]
 """Service, meter, region."""
 
 
-@dataclass
+class Rates(NamedTuple):
+    """What a window of readings amounts to."""
+
+    mrps: int = 0
+    errors: int = 0
+    error_ppm: int = 0
+    p50_us: int = 0
+    p99_us: int = 0
+    ignored_rpm: dict[str, int] = {}
+
+
+@dataclass(slots=True)
 class MeterTrack:
     """What one meter said of one region lately, one reading for each sample."""
 
     window_ms: int = RATE_WINDOW_MS
-    window: deque[MeterReading] = field(default_factory=deque)
+    window: list[MeterReading] = field(default_factory=list)
     quiet_since: Instant | None = None
     changed: Instant | None = None
     counted: bool = False
     grown: int = 0
     fault: str = ""
+    known: Rates | None = None
+    """The window's rates, until another reading comes."""
 
     def take(self, reading: MeterReading, fresh_ms: int) -> None:
         """Add a reading; anything that breaks the silence starts the quiet anew."""
+        self.known = None
         last = self.window[-1] if self.window else None
         self.fault = ""
         delta = since(last, reading) if last else None
@@ -77,7 +90,25 @@ class MeterTrack:
             self.window.pop()
         self.window.append(reading)
         while elapsed_ms(self.window[0].at, reading.at) > self.window_ms:
-            self.window.popleft()
+            del self.window[0]
+
+    def rates(self) -> Rates:
+        """The window's rates, reckoned once for each reading."""
+        if self.known is None:
+            counts, span_ms = self.counts()
+            per_ms = span_ms or 1 << 62
+            self.known = Rates(
+                mrps=counts.requests * 1_000_000 // per_ms,
+                errors=counts.errors,
+                error_ppm=_ppm(counts.errors, counts.requests),
+                p50_us=quantile_us(counts, 500) or 0,
+                p99_us=quantile_us(counts, 990) or 0,
+                ignored_rpm={
+                    kind: count * 60_000 // per_ms
+                    for kind, count in counts.ignored.items()
+                },
+            )
+        return self.known
 
     def counts(self) -> tuple[Counts, int]:
         """Counts over the window and its length in milliseconds, between the samples
@@ -95,7 +126,10 @@ def _moved(delta: Counts) -> bool:
     return bool(delta.requests or delta.errors or any(delta.ignored.values()))
 
 
-@dataclass
+_UNREAD = MeterTrack()
+
+
+@dataclass(slots=True)
 class ProbeTrack:
     last: ProbeReading | None = None
     streak: int = 0
@@ -124,6 +158,9 @@ class Watch:
         self.clock_jump_ms = 0
         self.fences: dict[str, Fence] = {}
         self._judging = Judging(estate)
+        policy = estate.policy
+        self._frozen_ms = max(policy.fresh_ms, min(policy.quiet_ms, FROZEN_MS_MAX))
+        """A source in which nothing moved for longer is frozen."""
         self._windows_ms = {
             (service.name, spec.name): max(RATE_WINDOW_MS, RATE_SAMPLES * spec.every_ms)
             for service in estate.services
@@ -158,11 +195,14 @@ class Watch:
     def sight(self, state: JournalState, now: Instant) -> Sight:
         """The world as of `now`. Call it again after every fold: a rung that has only
         begun must not be judged on what was seen of the last one."""
-        self._judging.look(state, self._latest(), now)
+        judged = gated(state)
+        self._judging.look(state, self._latest() if judged else {}, now)
         places = tuple(
-            self._place(service, region, state, now)
+            place
             for service in self.estate.services
-            for region in service.shares
+            for place in self._places(
+                service, state, judged.region if judged else "", now
+            )
         )
         jump, self.clock_jump_ms = self.clock_jump_ms, 0
         return Sight(
@@ -189,36 +229,49 @@ class Watch:
             if track.window and not track.fault
         }
 
-    def _place(
-        self, service: Service, region: str, state: JournalState, now: Instant
-    ) -> PlaceSight:
-        meters = tuple(
-            self._meter(service.name, spec, region, now)
+    def _places(
+        self, service: Service, state: JournalState, judged: str, now: Instant
+    ) -> Iterator[PlaceSight]:
+        """The service in each of its regions. What a source says of all of them is
+        asked once, not once in each."""
+        name = service.name
+        meters = [
+            (spec, frozenset(spec.regions), self._users_still_ms(name, spec, now))
             for spec in service.meters
-            if region in spec.regions
-        )
-        probes = tuple(
-            self._probe((service.name, spec.name, region), now)
-            for spec in service.probes
-            if region in spec.regions
-        )
-        verdict, blind_ms = self._judging.verdict(state, service.name, region, now)
-        return PlaceSight(service.name, region, meters, probes, verdict, blind_ms)
+        ]
+        probes = [(spec.name, frozenset(spec.regions)) for spec in service.probes]
+        for region in service.shares:
+            seen = tuple(
+                self._meter((name, spec.name, region), spec, still_ms, now)
+                for spec, regions, still_ms in meters
+                if region in regions
+            )
+            probed = tuple(
+                self._probe((name, probe, region), now)
+                for probe, regions in probes
+                if region in regions
+            )
+            verdict, blind_ms = None, 0
+            if region == judged:
+                verdict, blind_ms = self._judging.verdict(state, name, region, now)
+            yield PlaceSight(name, region, seen, probed, verdict, blind_ms)
 
     def _meter(
-        self, service: str, spec: MeterSpec, region: str, now: Instant
+        self, key: MeterKey, spec: MeterSpec, users_still_ms: int, now: Instant
     ) -> MeterSight:
-        track = self.meters.get((service, spec.name, region), MeterTrack())
+        track = self.meters.get(key, _UNREAD)
         if not track.window:
             return MeterSight(spec.name, spec.side, None, fault=track.fault)
         last = track.window[-1]
-        counts, span_ms = track.counts()
-        frozen = self._frozen_ms(service, spec, region, now)
+        rates = track.rates()
+        still_ms = users_still_ms
+        if spec.side is not Side.USERS:
+            still_ms = elapsed_ms(track.changed, now) if track.changed else 0
         age = elapsed_ms(last.at, now)
         fault = track.fault
-        if frozen is not None:
-            fault = fault or f"frozen: no counter moved for {frozen // 1000} s"
-            age = max(age, frozen)
+        if still_ms > self._frozen_ms:
+            fault = fault or f"frozen: no counter moved for {still_ms // 1000} s"
+            age = max(age, still_ms)
         quiet_from = track.quiet_since or last.at
         return MeterSight(
             meter=spec.name,
@@ -229,43 +282,36 @@ class Watch:
             in_flight=last.in_flight,
             connections=last.connections,
             grown=track.grown,
-            mrps=counts.requests * 1_000_000 // span_ms if span_ms else 0,
-            error_ppm=_ppm(counts.errors, counts.requests),
-            p50_us=quantile_us(counts, 500) or 0,
-            p99_us=quantile_us(counts, 990) or 0,
+            mrps=rates.mrps,
+            error_ppm=rates.error_ppm,
+            p50_us=rates.p50_us,
+            p99_us=rates.p99_us,
             requests=last.requests,
-            errors=counts.errors,
-            ignored_rpm={
-                kind: count * 60_000 // span_ms if span_ms else 0
-                for kind, count in counts.ignored.items()
-            },
+            errors=rates.errors,
+            ignored_rpm=rates.ignored_rpm,
             residue=last.residue,
             fault=fault,
         )
 
-    def _frozen_ms(
-        self, service: str, spec: MeterSpec, region: str, now: Instant
-    ) -> int | None:
-        """How long nothing at all moved at a source that must move, or None.
+    def _users_still_ms(self, service: str, spec: MeterSpec, now: Instant) -> int:
+        """How long nothing at all moved at a source of the users' side.
 
-        A users' meter sees the other regions too, a region's meter at least our own
-        probes; a source in which nothing moves proves nothing by its silence.
+        It sees the other regions too; one in which nothing moves proves nothing by its
+        silence. A region's meter is asked alone: it sees at least our own probes.
         """
-        policy = self.estate.policy
-        regions = spec.regions if spec.side is Side.USERS else (region,)
+        if spec.side is not Side.USERS:
+            return 0
         changes = [
             elapsed_ms(track.changed, now)
-            for name in regions
+            for name in spec.regions
             if (track := self.meters.get((service, spec.name, name)))
             and track.changed is not None
         ]
-        limit = max(policy.fresh_ms, min(policy.quiet_ms, FROZEN_MS_MAX))
-        still = min(changes, default=0)
-        return still if still > limit else None
+        return min(changes, default=0)
 
     def _probe(self, key: MeterKey, now: Instant) -> ProbeSight:
-        track = self.probes.get(key, ProbeTrack())
-        if track.last is None:
+        track = self.probes.get(key)
+        if track is None or track.last is None:
             return ProbeSight(key[1], 0, 0, None)
         return ProbeSight(
             probe=key[1],
@@ -279,12 +325,3 @@ class Watch:
 
 def _ppm(part: int, whole: int) -> int:
     return part * 1_000_000 // whole if whole else 0
-
-
-def journalled(sight: Sight) -> Sight:
-    """`sight` without personal data, as the journal keeps it."""
-    places = tuple(
-        replace(place, meters=tuple(replace(one, residue=()) for one in place.meters))
-        for place in sight.places
-    )
-    return replace(sight, places=places)

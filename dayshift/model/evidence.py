@@ -118,10 +118,10 @@ def gauges_of(
         latest: readings by service, meter and region.
     """
     levels: dict[str, int] = {}
-    for (_, _, where), reading in sorted(latest.items()):
-        if where == region:
-            for name, level in reading.gauges.items():
-                levels[name] = max(level, levels.get(name, level))
+    here = (key for key in latest if key[2] == region)
+    for key in sorted(here):
+        for name, level in latest[key].gauges.items():
+            levels[name] = max(level, levels.get(name, level))
     return levels
 
 

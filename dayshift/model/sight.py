@@ -19,7 +19,7 @@ from dayshift.model.evidence import Residue, Side, Verdict
 from dayshift.model.units import Instant
 
 
-class MeterSight(msgspec.Struct, frozen=True, gc=False):
+class MeterSight(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One meter's word on one service in one region.
 
     `age_ms` is None while nothing was ever read. `counted` is true once it saw user
@@ -47,7 +47,7 @@ class MeterSight(msgspec.Struct, frozen=True, gc=False):
     fault: str = ""
 
 
-class ProbeSight(msgspec.Struct, frozen=True, gc=False):
+class ProbeSight(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The latest probe of one region: its streak of good answers and what it said."""
 
     probe: str
@@ -58,7 +58,7 @@ class ProbeSight(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
 
 
-class PlaceSight(msgspec.Struct, frozen=True, gc=False):
+class PlaceSight(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One service in one region. `blind_ms` is how long the gate had nothing to see."""
 
     service: str
@@ -77,7 +77,7 @@ class WorkStatus(StrEnum):
     LOST = "lost"
 
 
-class WorkSight(msgspec.Struct, frozen=True):
+class WorkSight(msgspec.Struct, frozen=True, omit_defaults=True):
     """One work step as its supervisor says: `waiting_for` a person's word, if any;
     `reminders` is how often that person should have been reminded by now."""
 
@@ -91,7 +91,7 @@ class WorkSight(msgspec.Struct, frozen=True):
     reminders: int = 0
 
 
-class DutySight(msgspec.Struct, frozen=True):
+class DutySight(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who holds a duty: every region that says it does."""
 
     duty: str
@@ -99,7 +99,7 @@ class DutySight(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
-class BracketSight(msgspec.Struct, frozen=True):
+class BracketSight(msgspec.Struct, frozen=True, omit_defaults=True):
     bracket: str
     open: bool
     fault: str = ""
@@ -156,7 +156,7 @@ class ServiceSight:
 _NOTHING = ServiceSight()
 
 
-class Sight(msgspec.Struct, frozen=True, dict=True):
+class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     """Everything at once. `fences` is how far each dial's fence reaches, as its driver
     declares; `unfenced` the regions whose fence point could not be claimed for this
     epoch and does not answer: they count as not serving."""
@@ -190,3 +190,25 @@ class Sight(msgspec.Struct, frozen=True, dict=True):
         """One service in one region; an empty sight where nothing was seen."""
         found = self.service(service).places.get(region)
         return found or PlaceSight(service, region)
+
+
+class SurvivorsSight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One service in a large estate, as its survivors were asked: how many of the
+    regions that stay were proven to serve (no more than enough are counted), what all
+    users asked, and what was wrong where."""
+
+    service: str
+    serving: int
+    places: int
+    measured: int
+    mrps: int
+    trouble: tuple[str, ...] = ()
+
+
+class Kept(Sight, frozen=True, dict=True, omit_defaults=True):
+    """The sight of a large estate as the journal keeps it: its places are those of the
+    region in flight. `steady` has the claims, by instance, of every dial that showed
+    what the journal had confirmed; only the others stand in `dials`."""
+
+    survivors: tuple[SurvivorsSight, ...] = ()
+    steady: dict[str, dict[str, str]] = {}

@@ -16,8 +16,9 @@ from dayshift.core import interlock, invariants
 from dayshift.core.decide import decide
 from dayshift.core.decision import Decision
 from dayshift.core.fold import fold
+from dayshift.core.keeping import kept
 from dayshift.core.state import JournalState, RunState, Status
-from dayshift.core.watch import Watch, journalled
+from dayshift.core.watch import Watch
 from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Driver, JournalError, JournalFull, Reason, Refused
@@ -225,7 +226,7 @@ class Orchestrator:
 
     def _carry_out(self, decision: Decision, sight: Sight) -> None:
         """Everything durable first, in one batch; then the actions begin."""
-        seen = r.Observed(msgspec.to_builtins(journalled(sight)))
+        seen = r.Observed(msgspec.to_builtins(kept(self.state, sight)))
         for body in decision.records:
             if isinstance(body, r.Worked) and body.output:
                 self._keep_output(body)

@@ -8,7 +8,7 @@ import msgspec
 
 from dayshift.model import records as r
 from dayshift.model.records import Record
-from dayshift.model.sight import PlaceSight, Sight
+from dayshift.model.sight import Kept, PlaceSight, SurvivorsSight
 from dayshift.surfaces import phrases, signals, words
 from dayshift.surfaces.events import event_of
 from dayshift.surfaces.journey import gate_story
@@ -78,12 +78,12 @@ def _evidence(body: r.Body, seen: r.Observed | None) -> tuple[str, ...]:
             return ()
 
 
-def _sight(seen: r.Observed | None) -> Sight | None:
+def _sight(seen: r.Observed | None) -> Kept | None:
     """The observation; None for one of a form that this version does not know."""
     if seen is None:
         return None
     try:
-        return msgspec.convert(seen.sight, Sight)
+        return msgspec.convert(seen.sight, Kept)
     except msgspec.ValidationError:
         return None
 
@@ -92,15 +92,28 @@ def _dials(seen: r.Observed | None) -> tuple[str, ...]:
     sight = _sight(seen)
     if sight is None:
         return ()
-    return tuple(
+    shown = [
         f"dial {name} showed {phrases.rows(one.setting.rows if one.setting else None)}"
         for name, one in sorted(sight.dials.items())
-    )
+    ]
+    if sight.steady:
+        shown.append(f"{len(sight.steady)} dials showed what was confirmed")
+    return tuple(shown)
 
 
 def _places(seen: r.Observed | None) -> tuple[str, ...]:
     sight = _sight(seen)
-    return tuple(_place(one) for one in sight.places) if sight is not None else ()
+    if sight is None:
+        return ()
+    return (*map(_place, sight.places), *map(_survivors, sight.survivors))
+
+
+def _survivors(one: SurvivorsSight) -> str:
+    figures = (
+        f"{words.per_second(one.mrps)}/s in {one.measured} of {one.places} regions"
+    )
+    trouble = "; ".join(one.trouble) or "nothing wrong elsewhere"
+    return f"{one.service}: {figures}; {trouble}"
 
 
 def _place(place: PlaceSight) -> str:
