@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import base64
 import json
+import lzma
 import re
-import zlib
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ READER = 2
 """The newest `min_reader` that this code understands."""
 PACKED_READER = 2
 """What a packed record asks for."""
+XZ_PRESET, XZ_MEMORY_MAX = 3, 64 << 20
 INTEGER_MAX = 2**53 - 1
 """Beyond this a JSON reader may round (RFC 8785 builds on IEEE doubles)."""
 
@@ -40,7 +41,7 @@ _BEYOND_BASIC_PLANE = re.compile(rb"[\xf0-\xf4]")
 
 
 class Packed(msgspec.Struct, frozen=True):
-    """A body too long for one record, compressed: base64 of zlib of its bytes."""
+    """A body too long for one record, compressed: base64 of xz of its bytes."""
 
     kind: str
     packed: str
@@ -173,7 +174,9 @@ def _packed(body: AnyBody) -> Packed:
     data = canonical(body)
     if len(data) > UNPACKED_BYTES_MAX:
         raise Bug(f"a body has {len(data)} bytes (limit {UNPACKED_BYTES_MAX})")
-    return Packed(kind_of(body), base64.b64encode(zlib.compress(data, 9)).decode())
+    # xz, for its window is longer than a row of shares over 1,000 regions.
+    short = lzma.compress(data, preset=XZ_PRESET)
+    return Packed(kind_of(body), base64.b64encode(short).decode())
 
 
 def _unpacked(data: bytes) -> Record:
@@ -183,11 +186,11 @@ def _unpacked(data: bytes) -> Record:
         ValueError: it is not, or it would become longer than any that is written.
     """
     outer = _packed_decoder.decode(data)
-    unzip = zlib.decompressobj()
+    unzip = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_MAX)
     try:
         raw = base64.b64decode(outer.body.packed, validate=True)
         body = unzip.decompress(raw, UNPACKED_BYTES_MAX)
-    except zlib.error as error:
+    except (lzma.LZMAError, EOFError) as error:
         raise ValueError(f"its body cannot be unpacked: {error}") from None
     if not unzip.eof or unzip.unused_data:
         raise ValueError("its body does not end where it should")
