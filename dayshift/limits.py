@@ -8,13 +8,15 @@ from __future__ import annotations
 FULL_BP = 10_000
 """All of the traffic, in basis points."""
 
-REGIONS_MAX = 64
+REGIONS_MAX = 1_000
 SERVICES_MAX = 256
 DIALS_MAX = 256
 RUNGS_MAX = 32
 STEPS_MAX = 256
 NAME_LENGTH_MAX = 63
 FILE_BYTES_MAX = 1_048_576
+PLACES_MAX = 100_000
+"""Services times regions: what `bench/scale.py` proves."""
 WHOLE_PLACES_MAX = 256
 """Places (a service in a region) up to which the journal keeps every one of them."""
 RECORD_BYTES_MAX = 1_048_576
@@ -40,6 +42,8 @@ STORE_ROOM_BYTES_MIN = 67_108_864
 LEASE_MS_DEFAULT = 30_000
 PAGE_REPEAT_MS = 300_000
 
+assert WHOLE_PLACES_MAX < PLACES_MAX <= REGIONS_MAX * SERVICES_MAX
+assert RECORD_BYTES_MAX < UNPACKED_BYTES_MAX
 assert OBSERVE_MS < READ_TIMEOUT_MS < FRESH_MS_DEFAULT < LEASE_MS_DEFAULT
 assert READ_TIMEOUT_MS <= DRIVER_TIMEOUT_MS
 assert EMERGENCY_BYTES >= 2 * RECORD_BYTES_MAX

@@ -69,7 +69,7 @@ def _service(name: str, where: tuple[str, ...]) -> Service:
     return Service(
         name,
         shares,
-        {region: RPS_OF_REGION * 4 for region in where},
+        dict.fromkeys(where, RPS_OF_REGION * 4),
         (DialSpec(f"{name}-entry", DialKind.SPLIT, REF),),
         (
             MeterSpec("entry", Side.USERS, REF, where),
@@ -138,9 +138,7 @@ def dial_reading(
     return DialReading(
         dial,
         at,
-        tuple(
-            InstanceReading(name, _again(setting), claim) for name in ("one", "two")
-        ),
+        tuple(InstanceReading(name, _again(setting), claim) for name in ("one", "two")),
     )
 
 
@@ -150,7 +148,7 @@ def _again(setting: Setting) -> Setting:
 
 def meter_reading(at: Instant, count: int) -> MeterReading:
     """What a meter says after it counted so many requests."""
-    buckets = {bound: count * 9 // 10 for bound in BOUNDS_US}
+    buckets = dict.fromkeys(BOUNDS_US, count * 9 // 10)
     buckets[BEYOND_US] = count
     return MeterReading(
         at=at,

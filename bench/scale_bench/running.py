@@ -5,11 +5,10 @@ Every record is folded as the orchestrator does it; nothing is written to a disk
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from msgspec.structs import replace
-from scale_bench import estates
 
 from dayshift.core import interlock
 from dayshift.core.decide import decide
@@ -29,6 +28,7 @@ from dayshift.model.sight import (
     WorkStatus,
 )
 from dayshift.model.units import Instant
+from scale_bench import estates
 
 TURNS_MAX = 5_000
 PASSING = Verdict(VerdictKind.PASS, "the region is as good as the others")
@@ -107,6 +107,7 @@ class Running:
         )
         key = (here.region, drained, gated, tuple(self.versions.items()))
         if self._seen is None or self._seen[0] != key:
+            self._seen = None  # two of them at once would not fit
             seen = estates.places(self.plan.estate, self.dials, self.versions)
             if gated:
                 seen = tuple(_judged(one, here.region) for one in seen)
@@ -148,9 +149,9 @@ class Running:
                 self.works = {**self.works, action.text: done}
                 self.versions[action.region] = "2"
 
-    def moments(self) -> tuple[Moment, ...]:
-        """The run in the middle of its drain, at work, and on its way back."""
-        found: list[Moment] = []
+    def moments(self) -> Iterator[Moment]:
+        """The run in the middle of its drain, at work, and on its way back; one after
+        the other, for each sight of a large estate takes room."""
         for name, wanted in MOMENTS.items():
             for _ in range(TURNS_MAX):
                 if wanted(self):
@@ -158,8 +159,7 @@ class Running:
                 self.step()
             else:
                 raise RuntimeError(f"never {name}: {self.run.now_at}")
-            found.append(Moment(name, self.state, self.sight()))
-        return tuple(found)
+            yield Moment(name, self.state, self.sight())
 
 
 def _judged(place: PlaceSight, region: str) -> PlaceSight:
@@ -175,6 +175,7 @@ def _half_drained(world: Running) -> bool:
 
 MOMENTS: dict[str, Callable[[Running], bool]] = {
     "draining": _half_drained,
+    "emptying": lambda world: world.run.now_at.phase is r.Phase.EMPTYING,
     "working": lambda world: world.run.now_at.phase is r.Phase.WORKING,
     "returning": lambda world: world.run.now_at.phase is r.Phase.RETURNING,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dayshift.core import overrides, proof
-from dayshift.core.state import JournalState, PassState, RunState
+from dayshift.core.state import Asked, JournalState, PassState, RunState
 from dayshift.core.transitions import BEFORE_WORK
 from dayshift.errors import Reason
 from dayshift.model.dial import DialKind, Fence, Setting
@@ -302,11 +302,12 @@ def _held_and_empty(state: JournalState, sight: Sight, action: Action) -> Reason
             f"{here.region} is not proven empty",
             "invariant: no work without the certificate of emptiness",
         )
+    newest = _newest_writes(run, here)
     zero = {m.dial: m.setting for m in plan.pass_of(here.region).drain[-1].moves}
     for dial, setting in sorted(zero.items()):
         if state.confirmed.get(dial) != setting:
             return _no("NOT-EMPTY", f"dial {dial} is not confirmed at zero")
-        if not _was_held(run, here, dial):
+        if not _was_held(newest.get(dial)):
             return _no(
                 "NOT-EMPTY",
                 f"dial {dial} was not read back as held",
@@ -315,16 +316,21 @@ def _held_and_empty(state: JournalState, sight: Sight, action: Action) -> Reason
     return None
 
 
-def _was_held(run: RunState, here: PassState, dial: str) -> bool:
-    """The newest write at the dial was read back, and nothing of it expires."""
-    writes = [
-        one
-        for one in run.asked.values()
-        if one.action.kind in (ActionKind.SET_DIAL, ActionKind.HOLD_DIAL)
-        and one.action.target == dial
-        and one.action.region == here.region
-    ]
-    newest = max(writes, key=lambda one: one.seq, default=None)
+def _newest_writes(run: RunState, here: PassState) -> dict[str, Asked]:
+    """The newest write at each dial, asked for by this pass."""
+    newest: dict[str, Asked] = {}
+    for one in run.asked.values():
+        action = one.action
+        writes = action.kind in (ActionKind.SET_DIAL, ActionKind.HOLD_DIAL)
+        if writes and action.region == here.region:
+            known = newest.get(action.target)
+            if known is None or one.seq > known.seq:
+                newest[action.target] = one
+    return newest
+
+
+def _was_held(newest: Asked | None) -> bool:
+    """The write was read back, and nothing of it expires."""
     return newest is not None and newest.result == "done" and not newest.action.lease_ms
 
 

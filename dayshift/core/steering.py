@@ -24,6 +24,8 @@ def row_with(shares: Row, region: str, share_bp: int) -> Row:
     Raises:
         ValueError: no other region has a share to take the rest.
     """
+    if share_bp == shares[region] and sum(shares.values()) == FULL_BP:
+        return dict(shares)
     others = {name: share for name, share in shares.items() if name != region}
     row = apportion(FULL_BP - share_bp, others)
     row[region] = share_bp

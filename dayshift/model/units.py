@@ -88,7 +88,8 @@ def apportion(total: int, weights: Mapping[str, int]) -> Row:
     exact = {name: divmod(total * weight, whole) for name, weight in weights.items()}
     row = {name: quotient for name, (quotient, _) in exact.items()}
     left = total - sum(row.values())
-    order = sorted(exact, key=lambda name: (-exact[name][1], name))
-    for name in order[:left]:
-        row[name] += 1
+    if left:
+        order = sorted(exact, key=lambda name: (-exact[name][1], name))
+        for name in order[:left]:
+            row[name] += 1
     return row
