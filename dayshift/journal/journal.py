@@ -105,7 +105,7 @@ class Journal(JournalView):
                     raise seen.refusal()
                 if seen.head == ORIGIN:
                     _mark_origin(folder)
-                store = open_writer(access, folder, lock, clock)
+                store = open_writer(access, folder, lock)
                 undo.callback(store.close)
                 epoch = _next_epoch(store, seen)
                 store.lease(replace(lock.holder, epoch=epoch), seen.head)

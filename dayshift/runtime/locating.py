@@ -12,6 +12,7 @@ from dayshift.errors import SettingsInvalid
 from dayshift.journal.stores import Access
 from dayshift.journal.stores.pointer import recall
 from dayshift.model.estate import StoreSpec
+from dayshift.runtime.clock import RealClock
 from dayshift.runtime.secrets import Secrets
 from dayshift.runtime.settings.load import load_journal
 from dayshift.runtime.wiring import options_of
@@ -21,7 +22,7 @@ ESTATE_FILE = "dayshift.yaml"
 
 def access_to(base: Path, estate: str, store: StoreSpec) -> Access:
     """What it takes to reach the store of an estate whose file lies in `base`."""
-    return Access(store, estate, base, Secrets(base).resolve)
+    return Access(store, estate, base, Secrets(base).resolve, RealClock())
 
 
 def locate(base: Path, state_dir: Path) -> Access:

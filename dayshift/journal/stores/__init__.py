@@ -34,13 +34,15 @@ def _no_secrets(reference: str) -> str:
 class Access(msgspec.Struct, frozen=True):
     """What it takes to reach an estate's store: its settings, and who knows secrets.
 
-    Relative paths in the settings start at `base_dir`.
+    Relative paths in the settings start at `base_dir`. A shared store needs a clock of
+    its own: its lease ends by real time, whatever its journal's clock says.
     """
 
     store: StoreSpec = StoreSpec()
     estate: str = ""
     base_dir: Path = Path()
     secret: Callable[[str], str] = _no_secrets
+    clock: Clock | None = None
 
     @property
     def shared(self) -> bool:
@@ -63,9 +65,9 @@ def open_reader(access: Access, folder: Path) -> Store | None:
     return found
 
 
-def open_writer(access: Access, folder: Path, lock: WriterLock, clock: Clock) -> Store:
+def open_writer(access: Access, folder: Path, lock: WriterLock) -> Store:
     """The store, to be led (after `lease`); made if absent."""
-    store: Store = _driver(access.store.driver).writer(access, folder, lock, clock)
+    store: Store = _driver(access.store.driver).writer(access, folder, lock)
     return store
 
 

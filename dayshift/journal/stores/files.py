@@ -27,7 +27,7 @@ def check_message(token: str, data: bytes) -> None:
 
 
 class FileInbox:
-    """Messages in `folder`; a message is there whole or not at all."""
+    """Messages in `folder`, oldest first; each is there whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self._root = folder / INBOX
@@ -46,13 +46,14 @@ class FileInbox:
         if not self._root.is_dir():
             return ()
         found = []
-        for path in sorted(self._root.iterdir()):
+        for path in self._root.iterdir():
             try:
                 if not path.name.startswith("."):
-                    found.append(Message(path.name, path.read_bytes()))
+                    message = Message(path.name, path.read_bytes())
+                    found.append((path.stat().st_mtime_ns, message))
             except FileNotFoundError:
                 continue  # taken meanwhile
-        return tuple(found)
+        return tuple(message for _, message in sorted(found))
 
     def take(self, token: str) -> None:
         (self._root / token).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dayshift.errors import Reason
+from dayshift.journal.base import Holder
 
 
 def malformed_reason(what: str, text: str) -> Reason:
@@ -35,4 +36,27 @@ def moved_reason(text: str) -> Reason:
         because="every append names the record that it follows",
         so="nothing was written",
         next="stop this controller; another one leads",
+    )
+
+
+def led_reason(leader: Holder | None) -> Reason:
+    """Why this controller leads no more."""
+    now = f"{leader} leads now" if leader else "nobody leads now"
+    return Reason(
+        "LEADERSHIP-LOST",
+        f"this controller leads no more: {now}",
+        because="its lease ended before it was renewed: it was stopped, or cut off",
+        so="nothing was written",
+        next="`dayshift status` shows who goes on; start this controller again",
+    )
+
+
+def unsure_reason(seq: int) -> Reason:
+    """Why a store that did not answer once takes no more from this controller."""
+    return Reason(
+        "JOURNAL-UNSURE",
+        f"the store took the records up to {seq}, but could not say so in time",
+        because="its answer was lost; it was found out by comparing the head",
+        so="nothing was doubled, and nothing more is written before it was read again",
+        next="start the controller again; it goes on from there",
     )

@@ -100,9 +100,7 @@ class SqliteStore:
             self._tables = set()
 
     @classmethod
-    def writer(
-        cls, access: Access, folder: Path, lock: WriterLock, clock: Clock
-    ) -> SqliteStore:
+    def writer(cls, access: Access, folder: Path, lock: WriterLock) -> SqliteStore:
         """As `open_in`; the signature of all stores."""
         return cls.open_in(folder, lock)
 

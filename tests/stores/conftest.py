@@ -1,0 +1,35 @@
+"""Daemons once for the suite, an empty store for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dayshift.model.estate import StoreSpec
+from tests.kit.etcds import Etcds
+from tests.stores.backing import Backing
+
+
+@pytest.fixture(scope="session")
+def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
+    with Etcds(tmp_path_factory.mktemp("etcds")) as cluster:
+        yield cluster
+
+
+KINDS = [
+    "sqlite",
+    pytest.param("etcd", marks=pytest.mark.journey),
+]
+
+
+@pytest.fixture(params=KINDS)
+def backing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backing]:
+    kind = request.param
+    spec = (
+        StoreSpec() if kind == "sqlite" else request.getfixturevalue(f"{kind}s").spec()
+    )
+    made = Backing(tmp_path, spec)
+    yield made
+    made.close()
