@@ -194,10 +194,9 @@ def _verify_tail(store: Store, end: Head) -> None:
     for row in store.read(head.seq):
         read_link(head, row)
         head = Head(row.seq, row.hash)
-    if head.seq < end.seq:
-        raise broken_link(
-            head.seq + 1, f"is missing; the store names {end.seq} as last"
-        )
+    if head != end:
+        text = f"is missing or another; the store names {end.seq} ({end.hash[:16]}…)"
+        raise broken_link(min(head.seq + 1, end.seq), f"{text} as last")
 
 
 def snapshot_base(store: Store) -> Head:

@@ -9,6 +9,7 @@ import pytest
 
 from dayshift.model.estate import StoreSpec
 from tests.kit.etcds import Etcds
+from tests.kit.postgres import Postgres
 from tests.stores.backing import Backing
 
 
@@ -18,9 +19,16 @@ def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def postgresqls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
 KINDS = [
     "sqlite",
     pytest.param("etcd", marks=pytest.mark.journey),
+    pytest.param("postgresql", marks=pytest.mark.journey),
 ]
 
 

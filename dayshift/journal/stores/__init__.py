@@ -19,7 +19,7 @@ from dayshift.journal.base import Store
 from dayshift.journal.lock import WriterLock
 from dayshift.journal.stores.pointer import recall, remember
 from dayshift.model.estate import StoreSpec
-from dayshift.model.units import Clock
+from dayshift.model.units import Clock, Instant
 
 LOCAL = "sqlite"
 """The store that is a file in the journal's own folder: nobody shares it."""
@@ -48,6 +48,15 @@ class Access(msgspec.Struct, frozen=True):
     def shared(self) -> bool:
         """Whether several controllers may use it, each with a folder of its own."""
         return self.store.driver != LOCAL
+
+    def need_clock(self) -> Clock:
+        """The clock, which a shared store cannot do without, nor without a name."""
+        if self.clock is None or not self.estate:
+            raise Bug("a shared store needs a clock and the estate's name")
+        return self.clock
+
+    def now(self) -> Instant:
+        return self.need_clock().now()
 
 
 HERE = Access()

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 from pydantic import Field, field_validator
 
-from dayshift.errors import Bug, JournalBroken
+from dayshift.errors import JournalBroken
 from dayshift.journal.base import (
     ORIGIN,
     Head,
@@ -32,14 +32,11 @@ from dayshift.journal.stores import etcd_layout as at
 from dayshift.journal.stores.etcd_gateway import Gateway, Tls, b64
 from dayshift.journal.stores.etcd_health import etcd_health, etcd_room
 from dayshift.journal.stores.files import check_message
+from dayshift.journal.stores.paging import ROWS_FIRST, rows_next
 from dayshift.journal.stores.reasons import malformed_reason
 from dayshift.model.units import Clock, elapsed_ms
 from dayshift.options import Millis, StrictOptions
 
-PAGE_ROWS = 64
-PAGE_ROWS_MAX = 512
-PAGE_BYTES = 4_194_304
-"""About so much is in memory at once while a journal is read."""
 SNAPSHOTS_KEPT = 2
 INBOX_MAX = 256
 WATCH_AGAIN_MS = 300
@@ -77,8 +74,7 @@ class EtcdReader:
 
     def __init__(self, access: Access) -> None:
         options = self.Options.model_validate(access.store.options)
-        if access.clock is None or not access.estate:
-            raise Bug("a shared store needs a clock and the estate's name")
+        clock = access.need_clock()
 
         def file(name: str) -> Path | None:
             return access.base_dir / name if name else None
@@ -91,11 +87,11 @@ class EtcdReader:
         self._etcd = Gateway(
             options.endpoints,
             Tls(file(options.ca), file(options.cert), file(options.key)),
-            access.clock,
+            clock,
             options.timeout,
             login if options.user else None,
         )
-        self._clock = access.clock
+        self._clock = clock
 
     @classmethod
     def reader(cls, access: Access, folder: Path) -> Self:
@@ -247,7 +243,7 @@ class EtcdReader:
 
     def _pages(self, key: str, end: str) -> Iterator[at.Entry]:
         """Entries from `key` to before `end`, a bounded part of them at a time."""
-        rows = PAGE_ROWS
+        rows = ROWS_FIRST
         while key < end:
             body = {"key": b64(key), "range_end": b64(end), "limit": str(rows)}
             answer = self._etcd.call("/v3/kv/range", body)
@@ -256,6 +252,4 @@ class EtcdReader:
             if not found or not answer.get("more"):
                 return
             key = found[-1].key + "\0"
-            size = sum(len(one.value) for one in found)
-            fits = rows * PAGE_BYTES // max(size, 1)
-            rows = max(1, min(fits, 2 * rows, PAGE_ROWS_MAX))
+            rows = rows_next(rows, sum(len(one.value) for one in found))

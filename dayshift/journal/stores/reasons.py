@@ -60,3 +60,14 @@ def unsure_reason(seq: int) -> Reason:
         so="nothing was doubled, and nothing more is written before it was read again",
         next="start the controller again; it goes on from there",
     )
+
+
+def no_tables_reason(driver: str) -> Reason:
+    """Why no message can be left in a store without a journal."""
+    return Reason(
+        "JOURNAL-ABSENT",
+        f"there is no journal in the {driver} store yet",
+        because="no controller has led there",
+        so="nobody was asked",
+        next="start a controller first (`dayshift run`, `dayshift serve`)",
+    )

@@ -314,7 +314,7 @@ class SqliteStore:
     async def watch(
         self, head: Head, wanted: frozenset[Stir], clock: Clock, timeout_ms: int
     ) -> frozenset[Stir]:
-        def look() -> frozenset[Stir]:
+        async def look() -> frozenset[Stir]:
             return stirred(self, head, wanted)
 
         return await poll(look, clock, timeout_ms)

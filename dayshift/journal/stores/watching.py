@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from dayshift.journal.base import Head, Stir, Store
 from dayshift.model.units import Clock, elapsed_ms
@@ -11,11 +11,11 @@ POLL_MS = 250
 
 
 async def poll(
-    look: Callable[[], frozenset[Stir]], clock: Clock, timeout_ms: int
+    look: Callable[[], Awaitable[frozenset[Stir]]], clock: Clock, timeout_ms: int
 ) -> frozenset[Stir]:
     """Look until there is something to see; empty after `timeout_ms`."""
     begun = clock.now()
-    while not (seen := look()):
+    while not (seen := await look()):
         left = timeout_ms - elapsed_ms(begun, clock.now())
         if left <= 0:
             break
