@@ -23,6 +23,7 @@ from dayshift.model.sight import (
     BracketSight,
     DutySight,
     PlaceSight,
+    ServiceSight,
     Sight,
     WorkSight,
     WorkStatus,
@@ -58,6 +59,9 @@ class Running:
         self.works: dict[str, WorkSight] = {}
         self.versions: dict[str, str] = {}
         self._seen: tuple[object, tuple[PlaceSight, ...]] | None = None
+        self._walked: tuple[tuple[PlaceSight, ...], dict[str, ServiceSight]] | None = (
+            None
+        )
         self.append(r.Genesis("j", "bench"), r.Lease(1, "bench"), r.Planned(plan))
         self.append(r.RunOpened(plan.digest, "ada"))
 
@@ -80,7 +84,7 @@ class Running:
 
     def sight(self) -> Sight:
         """What is seen now."""
-        return Sight(
+        seen = Sight(
             at=self.now(),
             dials={
                 name: estates.dial_reading(
@@ -96,6 +100,11 @@ class Running:
                 for one in self.plan.estate.brackets
             },
         )
+        if self._walked is None or self._walked[0] is not seen.places:
+            self._walked = seen.places, seen.services
+        # On the way to a moment nobody measures: the walk is not taken again.
+        seen.__dict__["services"] = self._walked[1]
+        return seen
 
     def _places(self) -> tuple[PlaceSight, ...]:
         """Seen anew only where the world changed: that is not what is measured."""
@@ -107,7 +116,7 @@ class Running:
         )
         key = (here.region, drained, gated, tuple(self.versions.items()))
         if self._seen is None or self._seen[0] != key:
-            self._seen = None  # two of them at once would not fit
+            self._seen = self._walked = None  # two of them at once would not fit
             seen = estates.places(self.plan.estate, self.dials, self.versions)
             if gated:
                 seen = tuple(_judged(one, here.region) for one in seen)

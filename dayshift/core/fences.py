@@ -49,9 +49,11 @@ def silent(estate: Estate, readings: Mapping[str, DialReading]) -> dict[str, str
     """Fence points of regions that do not answer, as dial → region."""
     found: dict[str, str] = {}
     for dial in dials(estate):
-        region, reading = region_of(estate, dial), readings.get(dial.name)
-        if region and reading is not None and reading.fault:
-            found[dial.name] = region
+        reading = readings.get(dial.name)
+        if reading is not None and reading.fault:
+            region = region_of(estate, dial)
+            if region:
+                found[dial.name] = region
     return found
 
 

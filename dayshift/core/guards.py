@@ -232,7 +232,7 @@ def survivors_reason(plan: Plan, sight: Sight, region: str) -> Reason | None:
     """Enough other regions serve every service, and none of them is in trouble."""
     policy = plan.estate.policy
     for service in plan.estate.services:
-        away = (region,) if service.stays else (region, *plan.out)
+        away = proof.away(plan, service, region)
         enough, count = proof.enough_serve(sight, service, away, policy)
         if not enough:
             return Reason(

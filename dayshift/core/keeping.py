@@ -32,24 +32,15 @@ def kept(state: JournalState, sight: Sight) -> Sight:
         for name, reading in sight.dials.items()
         if _is_steady(reading, state.confirmed.get(name))
     }
-    return Kept(
-        at=sight.at,
-        dials={n: one for n, one in sight.dials.items() if n not in steady},
-        dial_age_ms=sight.dial_age_ms,
-        places=tuple(
-            _impersonal(place)
-            for service in sight.services.values()
-            if (place := service.places.get(region))
-        ),
-        works=sight.works,
-        duties=sight.duties,
-        brackets=sight.brackets,
-        acks=sight.acks,
-        store_room_bytes=sight.store_room_bytes,
-        clock_jump_ms=sight.clock_jump_ms,
-        survivors=_survivors(state.plan, sight, region),
-        steady=steady,
+    whole = {name: getattr(sight, name) for name in sight.__struct_fields__}
+    whole["dials"] = {n: one for n, one in sight.dials.items() if n not in steady}
+    whole["places"] = tuple(
+        _impersonal(place)
+        for service in sight.services.values()
+        if (place := service.places.get(region))
     )
+    survivors = _survivors(state.plan, sight, region)
+    return Kept(**whole, survivors=survivors, steady=steady)
 
 
 def _impersonal(place: PlaceSight) -> PlaceSight:
@@ -71,14 +62,15 @@ def _survivors(plan: Plan, sight: Sight, region: str) -> tuple[SurvivorsSight, .
     found = []
     for service in plan.estate.services:
         seen = sight.service(service.name)
+        away = proof.away(plan, service, region)
         found.append(
             SurvivorsSight(
                 service=service.name,
-                serving=proof.enough_serve(sight, service, region, policy)[1],
+                serving=proof.enough_serve(sight, service, away, policy)[1],
                 places=len(seen.places),
                 measured=seen.measured,
                 mrps=seen.mrps,
-                trouble=tuple(proof.troubles(sight, service, region, policy)),
+                trouble=tuple(proof.troubles(sight, service, away, policy)),
             )
         )
     return tuple(found)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from dayshift.model.estate import Disposition, Estate, Policy, Service
 from dayshift.model.evidence import Side
+from dayshift.model.plan import Plan
 from dayshift.model.sight import (
     ERRORS_MIN,
     PROBE_FAILURES,
@@ -44,6 +45,11 @@ def serving(sight: Sight, service: str, region: str, policy: Policy) -> bool:
         for one in place.meters
         if one.side is Side.USERS and is_fresh(one, policy)
     )
+
+
+def away(plan: Plan, service: Service, region: str) -> tuple[str, ...]:
+    """Regions on which the service cannot count while `region` is out."""
+    return (region,) if service.stays else (region, *plan.out)
 
 
 def enough_serve(

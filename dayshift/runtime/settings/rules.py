@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dayshift.limits import DIALS_MAX, FULL_BP, REGIONS_MAX, SERVICES_MAX
+from dayshift.limits import (
+    DIALS_MAX,
+    FULL_BP,
+    PLACES_MAX,
+    REGIONS_MAX,
+    SERVICES_MAX,
+)
 from dayshift.model.estate import Disposition
 from dayshift.model.evidence import Side
 from dayshift.model.units import percent
@@ -102,9 +108,10 @@ def _sizes(file: EstateFile, regions: list[str], source: Source) -> None:
         (len(regions), REGIONS_MAX, "regions"),
         (len(file.services), SERVICES_MAX, "services"),
         (sum(len(one.dials) for one in file.services.values()), DIALS_MAX, "dials"),
+        (sum(len(one.shares) for one in file.services.values()), PLACES_MAX, "places"),
     ):
         if count > most:
-            path: Path_ = ("services",) if key == "dials" else (key,)
+            path: Path_ = (key,) if key == "regions" else ("services",)
             what = f"has {count} {key} (limit {most})"
             source.fault("ESTATE-TOO-LARGE", path, what, "split the estate")
 
