@@ -21,6 +21,7 @@ from dayshift.model.plan import Capacity, Measured, Plan, Verb
 from dayshift.model.sight import Sight
 from dayshift.model.units import percent
 from dayshift.runtime.naming import controller_name
+from dayshift.rehearsal import rehearsed
 from dayshift.runtime.session import Workspace, make_plan
 from dayshift.surfaces import words
 
@@ -63,9 +64,22 @@ def plan(
             say.out(line)
         for line in placing.later(made, controller_name(estate)):
             say.out(line)
+        say.out(_rehearsed(workspace, made, change))
         for reason in found:
             say.reason(reason, False)
     return EXIT_REFUSED if found else EXIT_DONE
+
+
+def _rehearsed(workspace: Workspace, made: Plan, change: Path) -> str:
+    """When exactly this plan was rehearsed, or how to."""
+    last = rehearsed.last(workspace.state_dir, made.digest)
+    if last is None:
+        return f"rehearsed  never; `dayshift rehearse {change}` does it 200 times"
+    broken = f"{last.violations} broke a promise" if last.violations else "none broken"
+    return (
+        f"rehearsed  {words.dated(last.wall_ms)}: {last.done} of {last.runs} done, "
+        f"promises: {broken}"
+    )
 
 
 def _document(

@@ -20,7 +20,7 @@ from dayshift.core import (
     working,
 )
 from dayshift.core.decision import Decision, Waiting
-from dayshift.core.desk import Desk
+from dayshift.core.desk import BACKOFF_MS, Desk
 from dayshift.core.exits import abort_consequence, exits, outstanding, undoable
 from dayshift.core.state import Asked, JournalState, Status
 from dayshift.core.times import times
@@ -46,6 +46,8 @@ RECOVER_MS = 30_000
 """How long a new controller waits for what it must see before it calls a person."""
 SILENT_MS = 5_000
 """How long it waits for a dial that stands in a region, which may be dead."""
+PAGE_RETRY_MS_MAX = 30_000
+"""A channel that fails is tried again after a pause, no longer than this."""
 HANDLERS: dict[Phase, Callable[[Desk], None]] = {
     Phase.SERVING: going_out.serving,
     Phase.PREFLIGHT: going_out.preflight,
@@ -316,8 +318,12 @@ def _page(desk: Desk) -> None:
         action = Action(
             ActionKind.NOTIFY, key, channel.name, region=hold.region, text=text
         )
-        if asked is None or asked.result is OutcomeKind.RETRY:
+        if asked is None:
             desk.actions.append(action)
+        elif asked.result is OutcomeKind.RETRY:
+            pause = min(BACKOFF_MS * asked.attempts, PAGE_RETRY_MS_MAX)
+            if desk.since(asked.ended) >= pause:
+                desk.actions.append(action)
         if number + 1 < len(desk.plan.estate.notify):
             left = channel.escalate_ms - waited
             if left > 0:

@@ -80,7 +80,9 @@ class SimulatedDial:
     def be_honest(self) -> None:
         self._lie, self._times = None, None
 
-    def drift(self, setting: Setting, claim: Claim | None = None) -> None:
+    def drift(
+        self, setting: Setting, claim: Claim | None = None, word: str = "drift"
+    ) -> None:
         """Somebody else moves it; without a claim the old one stays."""
         self.world.advance()
         moved = any(one.setting != setting for one in self.devices)
@@ -89,7 +91,7 @@ class SimulatedDial:
         if not moved:
             return
         now_ms = self.world.clock.now().mono_ms
-        self.world.history.note(now_ms, "drift", self.name)
+        self.world.history.note(now_ms, word, self.name)
 
     def describe(self) -> Abilities:
         return Abilities(self._kind, 1, self.lease, True, 0)

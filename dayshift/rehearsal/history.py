@@ -55,7 +55,7 @@ class Event(NamedTuple):
 
     Kinds: `down`, `up` (a region), `harm` (its users fail), `well`, `duty`, `bracket`,
     `start`, `end`, `undo`, `undone` (work), `crash`, `lead` (controllers), `asked`,
-    `revert`, `drift` (dials), `page`, `fault`, `over` (weather begins, ends).
+    `revert`, `drift`, `mended` (dials), `page`, `fault`, `over` (weather begins, ends).
     """
 
     at_ms: int

@@ -24,7 +24,7 @@ from dayshift.model.records import (
     Record,
 )
 from dayshift.model.sight import Sight
-from dayshift.model.units import Clock
+from dayshift.model.units import Clock, elapsed_ms
 from dayshift.runtime.observer import Observer
 from dayshift.runtime.wiring import Drivers
 
@@ -102,6 +102,9 @@ class Actuator:
         dial = self.drivers.dials[action.target]
         before = await self.clock.within(READ_TIMEOUT_MS, dial.read())
         await self.points.reach(Point.COMPARED, action)
+        age_ms = elapsed_ms(sight.at, self.clock.now())
+        if age_ms > state.plan.estate.policy.fresh_ms + READ_TIMEOUT_MS:
+            return _outdated(action, age_ms, state.plan.estate.policy.fresh_ms)
         token = _token(state, sight, action, record, before)
         if action.kind is ActionKind.SET_DIAL:
             assert action.setting is not None
@@ -254,6 +257,19 @@ def _unproven(action: Action, what: str) -> Outcome:
         because="it is read back, never believed",
         so="the run does not go on",
         next="see `dayshift check`, then `dayshift retry`",
+    )
+    return Outcome(action.key, OutcomeKind.RETRY, reason.what, reason)
+
+
+def _outdated(action: Action, age_ms: int, fresh_ms: int) -> Outcome:
+    """This process slept between its look and its write: it must look again."""
+    reason = Reason(
+        "PROOF-OUTDATED",
+        f"{action.kind.value} {action.target} rests on what was seen "
+        f"{age_ms / 1000:.1f} s ago (policy.fresh {fresh_ms / 1000:.1f} s)",
+        because="invariant: no write without fresh observations of who serves",
+        so="nothing was written; it is decided again",
+        next="let the controller's machine run without pauses",
     )
     return Outcome(action.key, OutcomeKind.RETRY, reason.what, reason)
 

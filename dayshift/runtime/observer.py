@@ -23,7 +23,7 @@ from dayshift.model.evidence import ProbeReading
 from dayshift.model.records import ActionKind, Phase
 from dayshift.model.sight import BracketSight, DutySight, WorkSight, WorkStatus
 from dayshift.model.units import Clock, Instant
-from dayshift.runtime.pace import Pace
+from dayshift.runtime.pace import USUAL, Pace
 from dayshift.runtime.wiring import Drivers
 
 SLOW_TIMEOUT_MS = 10_000
@@ -42,7 +42,7 @@ class Observer:
         clock: Clock,
         state: Callable[[], JournalState],
         order: Callable[[str, str], WorkOrder],
-        pace: Pace = Pace(),
+        pace: Pace = USUAL,
     ) -> None:
         self.estate = estate
         self.pace = pace

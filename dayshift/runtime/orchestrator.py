@@ -38,7 +38,7 @@ from dayshift.runtime.actuator import Actuator
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.gate_samples import GateSamples
 from dayshift.runtime.observer import Observer
-from dayshift.runtime.pace import Pace
+from dayshift.runtime.pace import USUAL, Pace
 from dayshift.runtime.samples import Samples
 from dayshift.runtime.wiring import Drivers
 
@@ -63,7 +63,7 @@ class Orchestrator:
         entropy: Entropy,
         on_frame: Callable[[Frame], None] = lambda frame: None,
         points: Points = NOWHERE,
-        pace: Pace = Pace(),
+        pace: Pace = USUAL,
     ) -> None:
         self.pace = pace
         self.journal = journal

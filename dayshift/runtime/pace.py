@@ -40,6 +40,10 @@ class Pace(msgspec.Struct, frozen=True):
         return max(OBSERVE_MS, min(spec.every_ms or RATE_MS, often))
 
 
+USUAL = Pace()
+"""The pace of the real world."""
+
+
 def unhurried(estate: Estate) -> Pace:
     """The slowest pace at which everything that is read stays fresh."""
     fresh_ms = estate.policy.fresh_ms

@@ -35,5 +35,5 @@ def _seen_to(case: Case, dial: str, from_ms: int, until_ms: int) -> bool:
         return True
     return any(
         one.what == dial and from_ms < one.at_ms <= until_ms
-        for one in case.history.of("drift", "revert")
+        for one in case.history.of("drift", "mended", "revert")
     )

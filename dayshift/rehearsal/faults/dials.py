@@ -29,7 +29,7 @@ def _drift(scene: Scene) -> End:
 
     def back() -> None:
         if all(one.setting == other for one in dial.devices):
-            dial.drift(was)
+            dial.drift(was, word="mended")
 
     return back
 
