@@ -319,6 +319,7 @@ class Controllers:
             self.on_frame,
             points=self.machine,
             pace=self.pace,
+            sampling=False,
         )
         self.machine.victim = self.orchestrator
         self.stage.history.note(self.stage.now_ms(), "lead", self.machine.name)

@@ -51,7 +51,8 @@ way is always `return --now`."""
 class Orchestrator:
     """Runs the open run of one journal until it ends or must be left.
 
-    `on_frame` is called after every step with what a surface needs.
+    `on_frame` is called after every step with what a surface needs; without `sampling`
+    no samples are kept for the report, which nothing decides on.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Orchestrator:
         on_frame: Callable[[Frame], None] = lambda frame: None,
         points: Points = NOWHERE,
         pace: Pace = USUAL,
+        sampling: bool = True,
     ) -> None:
         self.pace = pace
+        self.sampling = sampling
         self.journal = journal
         self.state = state
         self.drivers = drivers
@@ -206,8 +209,9 @@ class Orchestrator:
         if self._failure is not None:
             raise self._failure
         sight = self.watch.sight(self.state, self.clock.now())
-        self.samples.take(self.state, sight, self.watch.meters)
-        self.gate_samples.take(self.state, sight)
+        if self.sampling:
+            self.samples.take(self.state, sight, self.watch.meters)
+            self.gate_samples.take(self.state, sight)
         decision = decide(self.state, sight)
         jump = sight.clock_jump_ms
         noted = any(isinstance(one, r.ClockJumped) for one in decision.records)
