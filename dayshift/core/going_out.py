@@ -131,6 +131,9 @@ def handing_over(desk: Desk) -> None:
                 desk.wait("DUTY", f"who holds {duty.name}: {fault}")
                 return
             continue
+        if len(seen.holders) == 1 and desk.region not in seen.holders:
+            # Another region has it, and only that one: nothing is handed over.
+            continue
         if desk.region in seen.holders and not _duty(
             desk, ActionKind.RELEASE_DUTY, duty.name, desk.region
         ):

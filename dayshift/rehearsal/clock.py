@@ -117,14 +117,16 @@ class VirtualClock:
         if not asyncio.iscoroutine(work):
             async with asyncio.timeout(ms / 1000):
                 return await work
+        result: T
         # Most of what is simulated answers at once: no timer for that.
         try:
             waits_for = work.send(None)
         except StopIteration as done:
-            result: T = done.value
-            return result
+            value: T = done.value
+            return value
         async with asyncio.timeout(ms / 1000):
-            return await _Begun(work, waits_for)
+            result = await _Begun(work, waits_for)
+            return result
 
     def jump_wall(self, ms: int) -> None:
         self._wall_ms += ms

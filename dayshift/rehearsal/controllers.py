@@ -18,6 +18,7 @@ from dayshift.core.state import JournalState, RunState, Status
 from dayshift.errors import DayshiftError, DriverRetry, JournalFull, Reason
 from dayshift.journal.journal import Journal
 from dayshift.model import records as r
+from dayshift.model.plan import Verb
 from dayshift.model.points import Point
 from dayshift.model.units import Entropy, Instant
 from dayshift.rehearsal.clock import VirtualClock
@@ -340,7 +341,13 @@ class Controllers:
         if state.run is None:
             plan = self.stage.plan
             bodies = (r.Planned(plan), r.RunOpened(plan.digest, "ada"))
-            for record in journal.append(*bodies, run="run-1"):
+            try:
+                written = journal.append(*bodies, run="run-1")
+            except JournalFull:
+                if plan.verb is not Verb.EVACUATE:
+                    raise
+                written = journal.append_emergency(*bodies, run="run-1")
+            for record in written:
                 state = fold(state, record)
         return state
 

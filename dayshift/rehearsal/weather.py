@@ -68,12 +68,12 @@ class Scene:
 
 
 End = Callable[[], None]
-Start = Callable[[Scene], "End | None"]
+Start = Callable[[Scene], End]
 
 
 class Fault(NamedTuple):
-    """One kind of trouble. `start` begins it and returns how it ends, or None where it
-    does not apply to this plan."""
+    """One kind of trouble. `start` begins it and returns how it ends; `needs` says
+    whether a plan has what it bends."""
 
     name: str
     says: str
@@ -88,7 +88,8 @@ class Drawn(NamedTuple):
     fault: Fault
     number: int
     region: int
-    phase: Phase
+    phase: Phase | None
+    """None: from before the first controller."""
     after_ms: int
     for_ms: int
     strength: int
@@ -143,7 +144,10 @@ class Sky:
     def begin(self) -> None:
         self.controllers.on_frame = self._frame
         for one in self.drawn:
-            self._tasks.append(asyncio.create_task(self._play(one)))
+            if one.phase is None:
+                self._start(one, self.stage.plan.passes[one.region].region)
+            else:
+                self._tasks.append(asyncio.create_task(self._play(one)))
 
     async def end(self) -> None:
         """Whatever still lasts, ends."""
@@ -169,21 +173,23 @@ class Sky:
         region = self.stage.plan.passes[one.region].region
         while (self.region, self.phase) != (region, one.phase):
             await self._turned.wait()
-        clock, history = self.controllers.clock, self.stage.history
-        await clock.sleep(one.after_ms)
+        await self.controllers.clock.sleep(one.after_ms)
+        self._start(one, self.region)
+
+    def _start(self, one: Drawn, region: str) -> None:
         scene = Scene(
             self.stage,
             self.controllers,
             random.Random(one.seed),
             one.strength,
-            self.region,
+            region,
         )
         self._scenes.append(scene)
-        end = one.fault.start(scene)
-        if end is None:
-            return
-        history.note(self.stage.now_ms(), "fault", one.fault.name)
-        self._ends[one.number] = end
-        await clock.sleep(one.for_ms)
+        self._ends[one.number] = one.fault.start(scene)
+        self.stage.history.note(self.stage.now_ms(), "fault", one.fault.name)
+        self._tasks.append(asyncio.create_task(self._pass(one)))
+
+    async def _pass(self, one: Drawn) -> None:
+        await self.controllers.clock.sleep(one.for_ms)
         self._ends.pop(one.number)()
-        history.note(self.stage.now_ms(), "over", one.fault.name)
+        self.stage.history.note(self.stage.now_ms(), "over", one.fault.name)
