@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dayshift.core import going_out, guards, proof
+from dayshift.core import going_out, guards, leases, proof
 from dayshift.core.desk import Desk
 from dayshift.core.transitions import GATED
 from dayshift.errors import Reason
@@ -108,6 +108,8 @@ def _invalid(desk: Desk, what: str) -> Reason:
 def returning(desk: Desk) -> None:
     """Rung after rung, each judged before the next; anything bad goes to zero."""
     here, rungs = desk.here, desk.route.ramp
+    if here.index >= 0 and not _armed(desk, here.index):
+        return
     if here.index >= 0 and _judge(desk, here.index):
         return
     if here.index == len(rungs) - 1:
@@ -129,8 +131,16 @@ def returning(desk: Desk) -> None:
     key = f"rung/{here.attempt}/{target}"
     if here.index >= 0 and not desk.was_asked(key):
         _note_pass(desk, here.index)
-    if desk.take(rungs[target], key):
+    if desk.take(rungs[target], key, leases.rung_revert(desk, target)):
         desk.records.append(Staged(desk.region, target, rungs[target].share_bp))
+
+
+def _armed(desk: Desk, rung: int) -> bool:
+    """A rung that is not proven goes back by itself, also after it was held for a new
+    controller; True once it does."""
+    revert = leases.rung_revert(desk, rung)
+    proven = desk.was_asked(f"rung/{desk.here.attempt}/{rung + 1}")
+    return not revert or proven or desk.rearm(desk.route.ramp[rung], revert)
 
 
 def _judge(desk: Desk, rung: int) -> bool:
@@ -267,7 +277,8 @@ def _blind(desk: Desk, service: str, so: str) -> Reason:
 def soaking(desk: Desk) -> None:
     """At its full share, still watched by the gate, until the soak is over."""
     rung = len(desk.route.ramp) - 1
-    if _judge_soak(desk, rung):
+    desk.keep_armed()
+    if _judge_soak(desk, rung) or desk.armed():
         return
     # Nobody watched before this controller led: the soak begins again with it.
     soaked = min(desk.since(desk.here.since), desk.since(desk.state.led))

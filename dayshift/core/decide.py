@@ -14,6 +14,7 @@ from dayshift.core import (
     fences,
     going_out,
     guards,
+    leases,
     proof,
     recovery,
     requests,
@@ -79,7 +80,7 @@ def decide(state: JournalState, sight: Sight) -> Decision:
     if run is None:
         return Decision(waiting=(Waiting("IDLE", "no run is open"),))
     desk = Desk(state, run, sight)
-    for look in (_recover, requests.answer, _clock, _drift, _fence):
+    for look in (_recover, requests.answer, _clock, leases.look, _drift, _fence):
         look(desk)
         if desk.moved:
             return _decision(desk)
@@ -99,6 +100,7 @@ def _decision(desk: Desk) -> Decision:
         waiting=tuple(desk.waiting),
         exits=exits(desk.run, desk.plan),
         times=times(desk.here, desk.plan, desk.now),
+        renewals=leases.renewals(desk),
     )
 
 
@@ -107,6 +109,8 @@ def _go_on(desk: Desk) -> None:
     if desk.moved:
         return
     alarms.sound(desk)
+    if leases.stands(desk.run):
+        desk.keep_armed()
     if desk.here.retreat is not None:
         coming_back.retreating(desk)
     elif desk.run.status is Status.HELD:
@@ -193,10 +197,10 @@ def _drift(desk: Desk) -> None:
             continue
         if confirmed_at and not _newer(reading.at, confirmed_at):
             continue
-        expected = desk.state.expected(dial)
         for one in reading.instances:
-            if one.setting is not None and one.setting not in expected:
-                desk.hold(guards.drift(dial, expected[0], one.setting))
+            if one.setting is not None and not desk.state.allows(dial, one):
+                expected = desk.state.expected(dial)[0]
+                desk.hold(guards.drift(dial, expected, one.setting))
                 return
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
+from dayshift.model.dial import Claim
 from dayshift.model.records import Action, AnyBody
 
 
@@ -27,6 +28,14 @@ class Exit(msgspec.Struct, frozen=True):
     consequence: str
 
 
+class Renewal(msgspec.Struct, frozen=True):
+    """A lease to be kept alive: the write that armed it, and for how long anew."""
+
+    dial: str
+    claim: Claim
+    lease_ms: int
+
+
 class Times(msgspec.Struct, frozen=True):
     """How long until the region could serve again, and by when it must.
 
@@ -40,7 +49,11 @@ class Times(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Records first, durably; then the actions; then sleep until `wake_ms` from now."""
+    """Records first, durably; then the actions; then sleep until `wake_ms` from now.
+
+    `renewals` change no share and are not journalled: they are due while they stand
+    here, and end with the controller.
+    """
 
     records: tuple[AnyBody, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -48,3 +61,4 @@ class Decision(msgspec.Struct, frozen=True):
     waiting: tuple[Waiting, ...] = ()
     exits: tuple[Exit, ...] = ()
     times: Times = Times()
+    renewals: tuple[Renewal, ...] = ()

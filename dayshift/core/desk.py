@@ -6,6 +6,8 @@ how to ask for an action exactly once, so that no phase can forget what is pendi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dayshift.core import fences, overrides
 from dayshift.core.decision import Waiting
 from dayshift.core.state import JournalState, PassState, RunState, Status
@@ -27,6 +29,7 @@ from dayshift.model.sight import Sight
 from dayshift.model.units import Instant, elapsed_ms
 
 BACKOFF_MS = 500
+Settings = Mapping[str, Setting]
 
 
 class Desk:
@@ -163,16 +166,20 @@ class Desk:
             one.target == action.target for one in self.actions
         )
 
-    def take(self, stage: Stage, key: str, revert_to_baseline: bool = False) -> bool:
+    def take(self, stage: Stage, key: str, revert: Settings | None = None) -> bool:
         """Move every dial of `stage` in its order; True once all are read back.
 
         A dial that stands in this region and is lost with it moves nobody any more.
+
+        Args:
+            revert: where each dial goes back to by itself unless it is renewed.
         """
         lost = self._lost()
         for move in stage.moves:
             if lost.get(move.dial) == self.region:
                 continue
-            if not self.set_dial(move.dial, move.setting, key, revert_to_baseline):
+            to = (revert or {}).get(move.dial)
+            if not self.set_dial(move.dial, move.setting, key, to):
                 return False
         return True
 
@@ -182,12 +189,12 @@ class Desk:
         return any(name.startswith(begun) for name in self.run.asked)
 
     def set_dial(
-        self, dial: str, setting: Setting, key: str, revert_to_baseline: bool = False
+        self, dial: str, setting: Setting, key: str, revert: Setting | None = None
     ) -> bool:
+        """Bring one dial to `setting`; True once it is read back."""
         full = f"{self.region}/{key}/{dial}/{self.run.round}"
-        revert = self.plan.baseline[dial] if revert_to_baseline else None
-        known = self.state.expected(dial) == (setting,)
-        if full not in self.run.asked and known:
+        revert = None if revert == setting else revert
+        if full not in self.run.asked and self._stands(dial, setting, revert):
             return True
         return self.want(
             Action(
@@ -205,6 +212,42 @@ class Desk:
     def fence(self) -> bool:
         """Install this epoch's claim at every dial; True once all are read back."""
         return self.hold_dials(f"fence/{self.state.epoch}")
+
+    def _stands(self, dial: str, setting: Setting, revert: Setting | None) -> bool:
+        """True when the dial was read back so, and expires or stays as it should."""
+        usual = self.plan.baseline[dial]
+        leased = self.state.leases.get(dial)
+        return (
+            self.state.confirmed.get(dial, usual) == setting
+            and not self.state.tried.get(dial)
+            and (leased.revert_to if leased else None) == revert
+        )
+
+    def armed(self) -> tuple[str, ...]:
+        """Dials that would go back by themselves, as they say."""
+        return tuple(
+            dial
+            for dial in sorted(self.state.leases)
+            if (seen := self.sight.dials.get(dial)) and seen.expires_ms is not None
+        )
+
+    def keep_armed(self) -> None:
+        """Let nothing expire any more: a person decides what comes next.
+
+        Holds: the key names the write that is held, so that each is held once.
+        """
+        for dial in self.armed():
+            seq = self.state.leases[dial].claim.seq
+            full = f"{self.region}/keep/{seq}/{dial}/{self.run.round}"
+            kept = self.state.confirmed[dial]
+            kind = ActionKind.HOLD_DIAL
+            self.want(Action(kind, full, dial, region=self.region, setting=kept))
+
+    def rearm(self, stage: Stage, revert: Settings) -> bool:
+        """What was held in between expires again; True once all is as it should be."""
+        claims = [self.state.claims.get(move.dial) for move in stage.moves]
+        seq = max((claim.seq for claim in claims if claim), default=0)
+        return self.take(stage, f"arm/{seq}", revert)
 
     def hold_dials(self, key: str) -> bool:
         """Make every dial of the plan permanent; True once all are read back.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import singledispatch
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from dayshift.core.state import (
     Asked,
     Hold,
     JournalState,
+    Leased,
     PassState,
     Retreat,
     RunState,
@@ -24,8 +26,10 @@ from dayshift.core.state import (
 )
 from dayshift.errors import Bug
 from dayshift.model import records as r
-from dayshift.model.dial import Setting
+from dayshift.model.dial import Claim, Setting
 from dayshift.model.records import ActionKind, OutcomeKind, Phase, Record
+
+T = TypeVar("T")
 
 
 def fold(state: JournalState, record: Record) -> JournalState:
@@ -225,6 +229,21 @@ def _(body: r.Adopted, state: JournalState, record: Record) -> JournalState:
         confirmed_at={**state.confirmed_at, body.dial: record.at},
         claims=claims,
         tried=_without(state.tried, body.dial),
+        leases=_without(state.leases, body.dial),
+    )
+
+
+@_apply.register
+def _(body: r.Reverted, state: JournalState, record: Record) -> JournalState:
+    # Other instances may still show what was confirmed before.
+    before = (*state.tried.get(body.dial, ()), state.confirmed[body.dial])
+    return replace(
+        state,
+        confirmed={**state.confirmed, body.dial: body.setting},
+        confirmed_at={**state.confirmed_at, body.dial: record.at},
+        claims={**state.claims, body.dial: body.claim},
+        tried={**state.tried, body.dial: before},
+        leases=_without(state.leases, body.dial),
     )
 
 
@@ -262,10 +281,8 @@ def _tried(state: JournalState, action: r.Action) -> dict[str, tuple[Setting, ..
     return {**state.tried, action.target: (*before, *more)}
 
 
-def _without(
-    tried: dict[str, tuple[Setting, ...]], dial: str
-) -> dict[str, tuple[Setting, ...]]:
-    return {name: settings for name, settings in tried.items() if name != dial}
+def _without(of_dials: dict[str, T], dial: str) -> dict[str, T]:
+    return {name: one for name, one in of_dials.items() if name != dial}
 
 
 @_apply.register
@@ -297,6 +314,7 @@ def _succeeded(
                 confirmed=confirmed,
                 confirmed_at={**state.confirmed_at, action.target: record.at},
                 tried=_without(state.tried, action.target),
+                leases=_leases(state, action, body.claim),
             )
         case ActionKind.LEAVE_BRACKET:
             rest = tuple(name for name in run.brackets if name != action.target)
@@ -307,6 +325,16 @@ def _succeeded(
             return _with(state, put(run, replace(here, undone=undone)))
         case _:
             return state
+
+
+def _leases(
+    state: JournalState, action: r.Action, claim: Claim | None
+) -> dict[str, Leased]:
+    """A write that expires replaces the lease before it; any other one ends it."""
+    rest = _without(state.leases, action.target)
+    if claim is None or action.revert_to is None or not action.lease_ms:
+        return rest
+    return {**rest, action.target: Leased(claim, action.revert_to, action.lease_ms)}
 
 
 @_apply.register

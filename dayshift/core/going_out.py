@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dayshift.core import guards, proof, working
+from dayshift.core import guards, leases, proof, working
 from dayshift.core.desk import Desk
 from dayshift.errors import Reason
 from dayshift.model.plan import Verb
@@ -89,6 +89,9 @@ def draining(desk: Desk) -> None:
     if here.index == len(stages) - 1:
         desk.phase(Phase.HANDING_OVER)
         return
+    revert = leases.drain_revert(desk)
+    if _unarmed(desk) and revert and not desk.rearm(stages[here.index], revert):
+        return
     if here.index >= 0 and not desk.emergency:
         left = desk.policy.drain_dwell_ms - desk.since(here.index_since)
         if left > 0:
@@ -101,10 +104,16 @@ def draining(desk: Desk) -> None:
         desk.retreat("baseline", reason.what)
         desk.hold(reason)
         return
-    # Whoever is evacuated never comes back by itself.
-    reverts = desk.plan.verb is not Verb.EVACUATE
-    if desk.take(stage, f"drain/{target}", revert_to_baseline=reverts):
+    if desk.take(stage, f"drain/{target}", revert):
         desk.records.append(Staged(desk.region, target, stage.share_bp))
+
+
+def _unarmed(desk: Desk) -> bool:
+    """A stage that was held in between, and that nothing speaks against, is to go back
+    by itself again."""
+    index = desk.here.index
+    begun = index < 0 or desk.was_asked(f"drain/{index + 1}")
+    return not begun and _stage_reason(desk, index) is None
 
 
 def _stage_reason(desk: Desk, target: int) -> Reason | None:
@@ -118,9 +127,14 @@ def _stage_reason(desk: Desk, target: int) -> Reason | None:
 
 
 def handing_over(desk: Desk) -> None:
-    """Duties leave the region: released and read back, then taken, then read back."""
+    """Duties leave the region: released and read back, then taken, then read back.
+
+    Holds: no duty moves while a dial could still bring users back by itself.
+    """
     if desk.plan.verb is Verb.EVACUATE:
         _evacuated(desk)
+        return
+    if not desk.hold_dials("hold"):
         return
     for duty in desk.plan.estate.duties:
         to = desk.route.duties_to.get(duty.name)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from dayshift.core import overrides, proof
 from dayshift.core.state import Asked, JournalState, PassState, RunState
 from dayshift.core.transitions import BEFORE_WORK
@@ -79,6 +81,34 @@ def _approved(state: JournalState, sight: Sight, action: Action) -> Reason | Non
         f"dial {action.target} would get a setting that the plan does not list",
         "invariant: executed is a subset of approved",
     )
+
+
+def _goes_back_well(state: JournalState, sight: Sight, action: Action) -> Reason | None:
+    """A write that expires does so only while a region leaves or comes back, to what
+    was approved, and never to more users than were asked for on the way back."""
+    run, plan, back = state.run, state.plan, action.revert_to
+    if run is None or (back is None and not action.lease_ms):
+        return None
+    rule = "invariant: dead-man by phase"
+    phase = run.now_at.phase
+    if back is None or action.lease_ms <= 0 or back.fault():
+        return _no("LEASE-MISPLACED", f"{action.target} would expire to nothing", rule)
+    if phase not in (Phase.DRAINING, Phase.RETURNING) or plan.verb is Verb.EVACUATE:
+        return _no(
+            "LEASE-MISPLACED",
+            f"{action.target} would go back by itself while {action.region} is "
+            f"{phase.value} ({plan.verb.value})",
+            rule,
+        )
+    returning = phase is Phase.RETURNING
+    more = _raised(action.setting, back) if action.setting else set()
+    if returning and run.now_at.region in more and back.kind is not DialKind.FORWARD:
+        return _no(
+            "LEASE-MISPLACED",
+            f"{action.target} would go back to more users in {action.region}",
+            rule,
+        )
+    return _approved(state, sight, replace(action, setting=back))
 
 
 def _last_server(state: JournalState, sight: Sight, action: Action) -> Reason | None:
@@ -251,7 +281,7 @@ def _no_drift(state: JournalState, sight: Sight, action: Action) -> Reason | Non
     run = state.run
     if reading is None or run is None:
         return None
-    expected = [*state.expected(action.target), action.setting]
+    expected = [action.setting]
     for one in run.asked.values():
         if one.action.target == action.target and one.result is None:
             expected.extend([one.action.setting, one.action.revert_to])
@@ -260,8 +290,10 @@ def _no_drift(state: JournalState, sight: Sight, action: Action) -> Reason | Non
         reading.at.boot_id == confirmed_at.boot_id
         and reading.at.mono_ms < confirmed_at.mono_ms
     )
-    shown = [one.setting for one in reading.instances if one.setting is not None]
-    if stale or all(setting in expected for setting in shown):
+    shown = [one for one in reading.instances if one.setting is not None]
+    if stale or all(
+        one.setting in expected or state.allows(action.target, one) for one in shown
+    ):
         return None
     return _no(
         "DRIFT",
@@ -307,10 +339,13 @@ def _held_and_empty(state: JournalState, sight: Sight, action: Action) -> Reason
     for dial, setting in sorted(zero.items()):
         if state.confirmed.get(dial) != setting:
             return _no("NOT-EMPTY", f"dial {dial} is not confirmed at zero")
-        if not _was_held(newest.get(dial)):
+        seen = sight.dials.get(dial)
+        left = seen.expires_ms if seen else None
+        if not _was_held(newest.get(dial)) or left is not None:
+            says = "" if left is None else f": it goes back in {left} ms"
             return _no(
                 "NOT-EMPTY",
-                f"dial {dial} was not read back as held",
+                f"dial {dial} was not read back as held{says}",
                 "invariant: no expiring write is outstanding while work runs",
             )
     return None
@@ -371,6 +406,7 @@ _CHECKS: dict[ActionKind, tuple[Check, ...]] = {
     ActionKind.SET_DIAL: (
         _explicit,
         _approved,
+        _goes_back_well,
         _no_drift,
         _one_region,
         _last_server,

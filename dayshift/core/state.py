@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from dayshift.errors import Reason
-from dayshift.model.dial import Claim, Setting
+from dayshift.model.dial import Claim, InstanceReading, Setting
 from dayshift.model.evidence import Verdict
 from dayshift.model.plan import Plan
 from dayshift.model.records import (
@@ -87,6 +87,14 @@ class PassState(msgspec.Struct, frozen=True):
     verdicts: dict[str, Verdict] = {}
 
 
+class Leased(msgspec.Struct, frozen=True):
+    """A confirmed write that goes back to `revert_to` unless it is renewed."""
+
+    claim: Claim
+    revert_to: Setting
+    lease_ms: int
+
+
 class Hold(msgspec.Struct, frozen=True):
     """Why the run stopped by itself, and since when."""
 
@@ -135,7 +143,8 @@ class JournalState(msgspec.Struct, frozen=True):
     `confirmed` and `claims` are what was last read back at each dial; `confirmed_at`
     when, so that an older reading is never taken for drift; `tried` what was written
     since and never read back, so that our own lost write is not taken for drift either.
-    `led` is when the present controller began, and `controller` its name in the estate.
+    `leases` are the confirmed writes that expire. `led` is when the present controller
+    began, and `controller` its name in the estate.
     """
 
     journal: str = ""
@@ -151,6 +160,7 @@ class JournalState(msgspec.Struct, frozen=True):
     confirmed_at: dict[str, Instant] = {}
     claims: dict[str, Claim] = {}
     tried: dict[str, tuple[Setting, ...]] = {}
+    leases: dict[str, Leased] = {}
     left_drained: tuple[str, ...] = ()
     run: RunState | None = None
 
@@ -164,6 +174,15 @@ class JournalState(msgspec.Struct, frozen=True):
         """What the dial may show: what was confirmed, and what was tried since."""
         usual = self.plan.baseline[dial]
         return (self.confirmed.get(dial, usual), *self.tried.get(dial, ()))
+
+    def allows(self, dial: str, one: InstanceReading) -> bool:
+        """True when the instance shows what is expected, or went back to where its
+        lease told it to and says so (invariant 16)."""
+        if one.setting in self.expected(dial):
+            return True
+        leased, claim = self.leases.get(dial), one.claim
+        marked = claim is not None and claim.reverted
+        return leased is not None and marked and one.setting == leased.revert_to
 
     @property
     def open_run(self) -> RunState | None:

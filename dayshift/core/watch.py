@@ -150,6 +150,7 @@ class Watch:
         self.meters: dict[MeterKey, MeterTrack] = {}
         self.probes: dict[MeterKey, ProbeTrack] = {}
         self.dials: dict[str, DialReading] = {}
+        self._leases: dict[str, tuple[Instant, int]] = {}
         self.works: dict[str, WorkSight] = {}
         self.duties: dict[str, DutySight] = {}
         self.brackets: dict[str, BracketSight] = {}
@@ -186,7 +187,12 @@ class Watch:
         self.probes.setdefault(key, ProbeTrack()).take(reading)
 
     def dial(self, reading: DialReading) -> None:
+        """Take a reading; what it does not say of a lease stays as it was said last."""
         self.dials[reading.dial] = reading
+        if reading.expires_ms is not None:
+            self._leases[reading.dial] = (reading.at, reading.expires_ms)
+        elif not reading.fault:
+            self._leases.pop(reading.dial, None)
 
     def dial_failed(self, dial: str, at: Instant, fault: str) -> None:
         lost = InstanceReading(dial, None, None, fault)
@@ -209,6 +215,10 @@ class Watch:
             at=now,
             dials=dict(self.dials),
             dial_age_ms={d: elapsed_ms(r.at, now) for d, r in self.dials.items()},
+            lease_left_ms={
+                dial: max(0, left_ms - elapsed_ms(at, now))
+                for dial, (at, left_ms) in self._leases.items()
+            },
             places=places,
             works=dict(self.works),
             duties=dict(self.duties),

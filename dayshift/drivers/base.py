@@ -77,6 +77,18 @@ class Dial(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class LeasedDial(Protocol):
+    """A dial whose device goes back by itself, as its abilities say."""
+
+    async def renew(self, claim: Claim, lease_ms: int) -> None:
+        """Let the lease of the write `claim` run for `lease_ms` from now.
+
+        Raises `Refused` when no lease of that write is armed any more.
+        """
+        ...
+
+
 class Meter(Protocol):
     """One source of measurements for one service."""
 

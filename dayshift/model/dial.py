@@ -60,6 +60,7 @@ def split(row: Row) -> Setting:
 
 
 HOLDER_LENGTH_MAX = 63
+REVERTED = "reverted"
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,6 +68,8 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `holder` says which controller that was, in words that fit a device, for the person
     whose write is refused.
+    `reverted` marks what the device wrote by itself when the lease of that write ran
+    out.
     """
 
     estate: str
@@ -74,10 +77,18 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: int
     seq: int
     holder: str = ""
+    reverted: bool = False
 
     def __str__(self) -> str:
         text = f"ds1:{self.estate}:{self.journal}:{self.epoch}:{self.seq}"
+        if self.reverted:
+            return f"{text}:{self.holder}:{REVERTED}"
         return f"{text}:{self.holder}" if self.holder else text
+
+    def same_write(self, other: Claim) -> bool:
+        """True when both name one write, whoever put it there."""
+        mine = (self.estate, self.journal, self.epoch, self.seq)
+        return mine == (other.estate, other.journal, other.epoch, other.seq)
 
 
 def holder_word(name: str) -> str:
@@ -88,13 +99,18 @@ def holder_word(name: str) -> str:
 
 def parse_claim(text: str) -> Claim | None:
     """Read a claim back from a device; None if it is not one of ours."""
-    parts = text.split(":")
-    if len(parts) not in (5, 6) or parts[0] != "ds1":
+    head, *tail = text.split(":")
+    if head != "ds1" or not 4 <= len(tail) <= 6:
+        return None
+    reverted = len(tail) == 6
+    if reverted and tail[5] != REVERTED:
         return None
     try:
-        return Claim(parts[1], parts[2], int(parts[3]), int(parts[4]), *parts[5:])
+        epoch, seq = int(tail[2]), int(tail[3])
     except ValueError:
         return None
+    holder = "".join(tail[4:5])
+    return Claim(tail[0], tail[1], epoch, seq, holder, reverted)
 
 
 class Fence(StrEnum):
@@ -139,13 +155,19 @@ class Token(msgspec.Struct, frozen=True):
     first: bool = False
 
 
-class InstanceReading(msgspec.Struct, frozen=True):
-    """One instance of a dial, read back by another way than the write."""
+class InstanceReading(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One instance of a dial, read back by another way than the write.
+
+    `expires_ms` is how soon it would go back by itself, None when nothing expires;
+    `fence` the highest epoch that was installed there, 0 where none is kept.
+    """
 
     instance: str
     setting: Setting | None
     claim: Claim | None
     fault: str = ""
+    expires_ms: int | None = None
+    fence: int = 0
 
 
 class DialReading(msgspec.Struct, frozen=True):
@@ -168,6 +190,12 @@ class DialReading(msgspec.Struct, frozen=True):
         """True when the instances disagree."""
         first = self.instances[0].setting if self.instances else None
         return any(one.setting != first for one in self.instances)
+
+    @property
+    def expires_ms(self) -> int | None:
+        """How soon the first instance would go back by itself; None if none would."""
+        left = [one.expires_ms for one in self.instances if one.expires_ms is not None]
+        return min(left, default=None)
 
     @property
     def fault(self) -> str:

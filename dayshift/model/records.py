@@ -185,6 +185,14 @@ class Adopted(Body, frozen=True, tag="adopted"):
     claim: Claim | None = None
 
 
+class Reverted(Body, frozen=True, tag="reverted"):
+    """A device went back by itself when the lease of a write ran out."""
+
+    dial: str
+    setting: Setting
+    claim: Claim
+
+
 class Intent(Body, frozen=True, tag="intent"):
     """Durable before the action happens."""
 
@@ -277,6 +285,7 @@ AnyBody = (
     | Judged
     | Retreating
     | Adopted
+    | Reverted
     | Intent
     | Outcome
     | Worked

@@ -164,6 +164,7 @@ class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     at: Instant
     dials: dict[str, DialReading] = {}
     dial_age_ms: dict[str, int] = {}
+    lease_left_ms: dict[str, int] = {}
     places: tuple[PlaceSight, ...] = ()
     works: dict[str, WorkSight] = {}
     duties: dict[str, DutySight] = {}

@@ -118,6 +118,7 @@ class Actuator:
         after = await self.clock.within(READ_TIMEOUT_MS, dial.read())
         self.watch.dial(after)
         wrong = _not_as_asked(after, action.setting, token.claim)
+        wrong = wrong or _lease_not_as_asked(after, action, dial.describe().lease)
         if wrong:
             return Outcome(
                 action.key,
@@ -247,6 +248,19 @@ def _not_as_asked(
         return "does not show what was written"
     if any(one.claim != claim for one in reading.instances):
         return "does not carry the claim that was written"
+    return None
+
+
+def _lease_not_as_asked(
+    reading: DialReading, action: Action, can_lease: bool
+) -> str | None:
+    """A lease that was asked for is armed everywhere; else nothing expires anywhere."""
+    wanted = can_lease and action.lease_ms > 0
+    for one in reading.instances:
+        if wanted and one.expires_ms is None:
+            return f"has no lease at {one.instance}, though one was asked for"
+        if not wanted and one.expires_ms is not None:
+            return f"would still go back at {one.instance} in {one.expires_ms} ms"
     return None
 
 

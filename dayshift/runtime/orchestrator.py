@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from dayshift.core import interlock, invariants
+from dayshift.core import interlock, invariants, leases
 from dayshift.core.decide import decide
 from dayshift.core.decision import Decision
 from dayshift.core.fold import fold
@@ -39,6 +39,7 @@ from dayshift.runtime.frame import Frame
 from dayshift.runtime.gate_samples import GateSamples
 from dayshift.runtime.observer import Observer
 from dayshift.runtime.pace import USUAL, Pace
+from dayshift.runtime.renewals import Renewals
 from dayshift.runtime.samples import Samples
 from dayshift.runtime.wiring import Drivers
 
@@ -93,6 +94,7 @@ class Orchestrator:
         self.actuator = Actuator(
             drivers, self.watch, self.observer, clock, self.order, points
         )
+        self.renewals = Renewals(drivers, clock)
         self.side = SideFiles(journal.folder)
         self.samples = Samples(self.side, self.run.run)
         self.gate_samples = GateSamples(self.side, self.run.run)
@@ -161,6 +163,7 @@ class Orchestrator:
             for task in self._acting:
                 task.cancel()
             await asyncio.gather(observing, *self._acting, return_exceptions=True)
+            await self.renewals.close()
         return self.run
 
     async def _ask_first(self, verb: str, person: str, args: Mapping[str, str]) -> None:
@@ -195,6 +198,7 @@ class Orchestrator:
         if not leave_when_held or run.status not in (Status.PAUSED, Status.HELD):
             return False
         pending = any(one.result is None for one in run.asked.values())
+        pending = pending or leases.unkept(self.state, self.watch.dials)
         return not pending and run.now_at.retreat is None and self._paged()
 
     def _paged(self) -> bool:
@@ -213,6 +217,7 @@ class Orchestrator:
             self.samples.take(self.state, sight, self.watch.meters)
             self.gate_samples.take(self.state, sight)
         decision = decide(self.state, sight)
+        self.renewals.keep(decision.renewals)
         jump = sight.clock_jump_ms
         noted = any(isinstance(one, r.ClockJumped) for one in decision.records)
         if abs(jump) >= CLOCK_JUMP_MS and not noted:

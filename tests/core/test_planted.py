@@ -266,14 +266,14 @@ def shifted_take(patch: Patch) -> None:
     """The executor moves one share more than was approved."""
     take = Desk.take
 
-    def bent(desk: Desk, stage: Any, key: str, **kwargs: bool) -> bool:
+    def bent(desk: Desk, stage: Any, key: str, *rest: Any) -> bool:
         moves = []
         for move in stage.moves:
             row = dict(move.setting.rows[ALL])
             if 0 < row["fra"] < 10_000:
                 row["fra"], row["ber"] = row["fra"] + 1, row["ber"] - 1
             moves.append(replace(move, setting=Setting(move.setting.kind, {ALL: row})))
-        return take(desk, replace(stage, moves=tuple(moves)), key, **kwargs)
+        return take(desk, replace(stage, moves=tuple(moves)), key, *rest)
 
     patch.setattr(Desk, "take", bent)
 

@@ -32,6 +32,7 @@ from dayshift.model.dial import (
 )
 from dayshift.model.evidence import BEYOND_US, MeterReading, ProbeReading, Residue
 from dayshift.model.points import NOWHERE, Point, Points
+from tests.kit.world import Device as Device
 from tests.kit.world import Place as Place
 from tests.kit.world import World as World
 
@@ -96,10 +97,28 @@ class MemoryDial:
         readings = tuple(
             InstanceReading(one.name, None, None, "it does not answer")
             if away or not one.up
-            else InstanceReading(one.name, one.setting, one.claim)
+            else self._reading(one)
             for one in self.world.devices
         )
         return DialReading(self.name, self.world.clock.now(), readings)
+
+    def _reading(self, one: Device) -> InstanceReading:
+        left = None
+        if self._lease and one.leased:
+            left = max(0, one.expires_ms - self.world.clock.now().mono_ms)
+        return InstanceReading(one.name, one.setting, one.claim, expires_ms=left)
+
+    async def renew(self, claim: Claim, lease_ms: int) -> None:
+        """Let an armed lease of this write run on."""
+        self.world.advance()
+        lie = self._lie[0] if self._lie else None
+        if lie in (DialLie.UNREACHABLE, DialLie.HANG):
+            raise self._retry("it does not answer")
+        until = self.world.clock.now().mono_ms + lease_ms
+        for device in self.world.devices:
+            if not device.leased or device.claim != claim:
+                raise Refused(Reason("NO-LEASE", f"{self.name}: no lease of {claim}"))
+            device.expires_ms = until
 
     async def set(
         self,
@@ -162,7 +181,7 @@ class MemoryDial:
             revert_to, lease_ms = self._lease_given
             if revert_to is not None and lease_ms:
                 until = self.world.clock.now().mono_ms + lease_ms
-                device.revert_at(until, revert_to)
+                device.lease_until(until, revert_to)
             if how is DialLie.SELF_REVERT:
                 device.revert_at(due, former)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from dayshift.core import interlock, invariants, planner
 from dayshift.core.decide import decide
-from dayshift.core.decision import Decision
+from dayshift.core.decision import Decision, Renewal
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, PassState, RunState, Status
 from dayshift.core.steering import served
@@ -127,6 +127,10 @@ class Play:
         self.versions = dict.fromkeys(self.estate.region_names(), "1")
         self.started: list[str] = []
         self.refused: list[r.Action] = []
+        self.leased = False
+        """True: the dials go back by themselves when nobody renews."""
+        self.armed: dict[str, tuple[int, Setting]] = {}
+        self.renewing: Callable[[str], bool] = lambda dial: True
         self.actions: list[r.Action] = []
         self.bend: Callable[[Sight], Sight] = lambda sight: sight
         self.obey: Callable[[r.Action], r.OutcomeKind] = lambda _: r.OutcomeKind.DONE
@@ -171,6 +175,10 @@ class Play:
                 ),
                 works={**self._absent(), **self.works},
                 duties={n: DutySight(n, h) for n, h in self.holders.items()},
+                lease_left_ms={
+                    dial: max(0, until - self.ms)
+                    for dial, (until, _) in self.armed.items()
+                },
                 brackets={
                     b.name: BracketSight(b.name, b.name in self.open)
                     for b in self.estate.brackets
@@ -187,8 +195,27 @@ class Play:
         }
 
     def _reading(self, dial: str) -> DialReading:
-        one = InstanceReading("a", self.dials[dial], self.claims.get(dial))
+        self._expire(dial)
+        until, _ = self.armed.get(dial, (None, None))
+        left = None if until is None else until - self.ms
+        one = InstanceReading(
+            "a", self.dials[dial], self.claims.get(dial), expires_ms=left
+        )
         return DialReading(dial, self.now(), (one,))
+
+    def _expire(self, dial: str) -> None:
+        until, back = self.armed.get(dial, (self.ms + 1, None))
+        if back is not None and until <= self.ms:
+            del self.armed[dial]
+            self.dials[dial] = back
+            self.claims[dial] = replace(self.claims[dial], reverted=True)
+
+    def _renew(self, wanted: tuple[Renewal, ...]) -> None:
+        for one in wanted:
+            if one.dial in self.armed and self.renewing(one.dial):
+                assert self.claims[one.dial] == one.claim
+                _, back = self.armed[one.dial]
+                self.armed[one.dial] = (self.ms + one.lease_ms, back)
 
     def _place(self, service: Service, region: str) -> PlaceSight:
         row = served(service, self.dials) or {}
@@ -211,6 +238,7 @@ class Play:
         self.append(*decision.records)
         for action in decision.actions:
             self.act(action, sight)
+        self._renew(decision.renewals)
         self.ms += ms
         return decision
 
@@ -236,6 +264,10 @@ class Play:
                 assert action.setting is not None
                 self.dials[action.target] = action.setting
                 self.claims[action.target] = claim
+                self.armed.pop(action.target, None)
+                if self.leased and action.revert_to and action.lease_ms:
+                    until = self.ms + action.lease_ms
+                    self.armed[action.target] = (until, action.revert_to)
             case kind.RELEASE_DUTY:
                 held = self.holders[action.target]
                 self.holders[action.target] = tuple(
@@ -254,6 +286,13 @@ class Play:
                 self.versions[action.region] = "2"
             case kind.UNDO_WORK:
                 self.versions[action.region] = "1"
+
+    def away(self, ms: int) -> None:
+        """Nobody leads for so long; then a new controller does."""
+        self.ms += ms
+        for dial in self.dials:
+            self._expire(dial)
+        self.crash()
 
     def crash(self) -> None:
         """The controller dies and a new one leads: only the journal is left."""
