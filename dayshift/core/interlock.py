@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
-from dayshift.core import overrides, proof
+from dayshift.core import dead_man, overrides, proof
 from dayshift.core.state import Asked, JournalState, PassState, RunState
 from dayshift.core.transitions import BEFORE_WORK
 from dayshift.errors import Reason
@@ -74,41 +72,14 @@ def _approved(state: JournalState, sight: Sight, action: Action) -> Reason | Non
     for one in plan.passes:
         for stage in (*one.drain, *one.ramp):
             allowed.extend(m.setting for m in stage.moves if m.dial == action.target)
-    if action.setting in allowed:
+    back = [] if action.revert_to is None else [action.revert_to]
+    if all(one in allowed for one in (action.setting, *back)):
         return None
     return _no(
         "NOT-APPROVED-SETTING",
         f"dial {action.target} would get a setting that the plan does not list",
         "invariant: executed is a subset of approved",
     )
-
-
-def _goes_back_well(state: JournalState, sight: Sight, action: Action) -> Reason | None:
-    """A write that expires does so only while a region leaves or comes back, to what
-    was approved, and never to more users than were asked for on the way back."""
-    run, plan, back = state.run, state.plan, action.revert_to
-    if run is None or (back is None and not action.lease_ms):
-        return None
-    rule = "invariant: dead-man by phase"
-    phase = run.now_at.phase
-    if back is None or action.lease_ms <= 0 or back.fault():
-        return _no("LEASE-MISPLACED", f"{action.target} would expire to nothing", rule)
-    if phase not in (Phase.DRAINING, Phase.RETURNING) or plan.verb is Verb.EVACUATE:
-        return _no(
-            "LEASE-MISPLACED",
-            f"{action.target} would go back by itself while {action.region} is "
-            f"{phase.value} ({plan.verb.value})",
-            rule,
-        )
-    returning = phase is Phase.RETURNING
-    more = _raised(action.setting, back) if action.setting else set()
-    if returning and run.now_at.region in more and back.kind is not DialKind.FORWARD:
-        return _no(
-            "LEASE-MISPLACED",
-            f"{action.target} would go back to more users in {action.region}",
-            rule,
-        )
-    return _approved(state, sight, replace(action, setting=back))
 
 
 def _last_server(state: JournalState, sight: Sight, action: Action) -> Reason | None:
@@ -406,7 +377,7 @@ _CHECKS: dict[ActionKind, tuple[Check, ...]] = {
     ActionKind.SET_DIAL: (
         _explicit,
         _approved,
-        _goes_back_well,
+        dead_man.misplaced_reason,
         _no_drift,
         _one_region,
         _last_server,

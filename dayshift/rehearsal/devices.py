@@ -18,6 +18,7 @@ from dayshift.model.dial import (
     Claim,
     DialKind,
     DialReading,
+    Fence,
     InstanceReading,
     Setting,
     Token,
@@ -94,7 +95,7 @@ class SimulatedDial:
         self.world.history.note(now_ms, word, self.name)
 
     def describe(self) -> Abilities:
-        return Abilities(self._kind, 1, self.lease, True, 0)
+        return Abilities(self._kind, 1, self.lease, Fence.DEVICE, 0)
 
     async def close(self) -> None:
         return None
@@ -106,10 +107,27 @@ class SimulatedDial:
         readings = tuple(
             InstanceReading(one.name, None, None, "it does not answer")
             if away or not one.up
-            else InstanceReading(one.name, one.setting, one.claim)
+            else self._reading(one)
             for one in self.devices
         )
         return DialReading(self.name, self.world.clock.now(), readings)
+
+    def _reading(self, one: Device) -> InstanceReading:
+        left = max(0, one.expires_ms - self.world.clock.now().mono_ms)
+        expires_ms = left if one.leased else None
+        return InstanceReading(one.name, one.setting, one.claim, expires_ms=expires_ms)
+
+    async def renew(self, claim: Claim, lease_ms: int) -> None:
+        """Let an armed lease of this write run on."""
+        self.world.advance()
+        lie = self._lie[0] if self._lie else None
+        if lie in (DialLie.UNREACHABLE, DialLie.HANG):
+            raise self._retry("it does not answer")
+        until = self.world.clock.now().mono_ms + lease_ms
+        for device in self.devices:
+            if not device.leased or device.claim != claim:
+                raise Refused(Reason("NO-LEASE", f"{self.name}: no lease of {claim}"))
+            device.expires_ms = until
 
     async def set(
         self,
@@ -183,7 +201,7 @@ class SimulatedDial:
             revert_to, lease_ms = self._given
             if revert_to is not None and lease_ms:
                 until = self.world.clock.now().mono_ms + lease_ms
-                device.revert_at(until, revert_to)
+                device.lease_until(until, revert_to)
 
     def _next_lie(self) -> tuple[DialLie | None, int]:
         if self._lie is None or self._times == 0:
