@@ -20,8 +20,8 @@ from dayshift.model.estate import Estate
 from dayshift.model.plan import Capacity, Measured, Plan, Verb
 from dayshift.model.sight import Sight
 from dayshift.model.units import percent
-from dayshift.runtime.naming import controller_name
 from dayshift.rehearsal import rehearsed
+from dayshift.runtime.naming import controller_name
 from dayshift.runtime.session import Workspace, make_plan
 from dayshift.surfaces import words
 
