@@ -198,6 +198,10 @@ def duties_kept(desk: Desk) -> bool:
         seen = desk.sight.duties.get(duty.name)
         if seen is None or seen.fault:
             desk.wait("DUTY", f"who holds {duty.name} is not known")
+            waited = min(desk.since(desk.here.since), desk.since(desk.state.led))
+            reason = guards.duties_reason(desk.plan, desk.sight)
+            if reason and waited > desk.policy.return_time_ms:
+                desk.hold(reason)
             return False
         if not seen.holders:
             kind, again = ActionKind.TAKE_DUTY, desk.here.retreats

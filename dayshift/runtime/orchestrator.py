@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from dayshift.core import interlock, invariants, leases
+from dayshift.core import interlock, invariants, leases, overrides
 from dayshift.core.decide import decide
 from dayshift.core.decision import Decision
 from dayshift.core.fold import fold
@@ -44,9 +44,6 @@ from dayshift.runtime.samples import Samples
 from dayshift.runtime.wiring import Drivers
 
 FIRST_LOOK_MS = 2_000
-BREAK_GLASS = ("abort", "return")
-"""Requests that make things safe: they go on with a full disk. `return` of a run under
-way is always `return --now`."""
 
 
 class Orchestrator:
@@ -326,7 +323,9 @@ class Orchestrator:
     def _may_use_emergency(self) -> bool:
         """Safe verbs go on when the store is full (break-glass)."""
         run = self.run
-        asked = any(one.verb in BREAK_GLASS for one in run.requests.values())
+        asked = any(
+            one.verb in overrides.GOES_ON_WITHOUT_STORE for one in run.requests.values()
+        )
         forced = self.state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
         return forced or asked
 
@@ -378,7 +377,7 @@ class Orchestrator:
         try:
             self.append(asked)
         except JournalFull:
-            if asked.verb not in BREAK_GLASS:
+            if asked.verb not in overrides.GOES_ON_WITHOUT_STORE:
                 self._answers.pop(asked.token, None)
                 raise
             self._fold(self.journal.append_emergency(asked, run=self.run.run))
