@@ -329,7 +329,14 @@ ALSO = {
     "DIAL-MIXED": {"DRIFT"},
 }
 """Guards that stand before this one on the ways of some verbs."""
-MET = sorted(set(overrides.TABLE) - INTERLOCK)
+APART = {
+    "SHARED-FATE": "test_fate",
+    "WORK-ELSEWHERE": "test_fences",
+    "UNFENCED": "test_fences",
+    "NOT-FENCED-YET": "test_fences",
+}
+"""Guards of several controllers, which a play of one cannot meet, and their tests."""
+MET = sorted(set(overrides.TABLE) - INTERLOCK - set(APART))
 POLICY = Policy()
 
 
@@ -410,14 +417,17 @@ def test_every_code_is_a_guard_of_the_table_or_named_as_none() -> None:
     raised = set(codes_of_the_core())
     named = set(overrides.TABLE) | set(overrides.NOT_GUARDS)
     assert raised - named == set()
-    assert named - raised == set(), "named, and nobody raises it"
+    assert named - raised <= set(APART), "named, and nobody raises it"
     assert not set(overrides.TABLE) & set(overrides.NOT_GUARDS)
 
 
 def test_every_guard_is_driven_to() -> None:
     known = set(BENDS) | set(PLAIN) | INTERLOCK
     known |= {"CAPACITY-EXCEEDED", "OTHER-REGION-OUT", "NOT-APPROVED"}
-    assert set(overrides.TABLE) == known
+    assert set(overrides.TABLE) == known | set(APART)
+    for code, module in APART.items():
+        text = (Path(__file__).parent / f"{module}.py").read_text("utf-8")
+        assert code in text, f"{module} does not meet {code}"
 
 
 def test_the_page_is_current() -> None:

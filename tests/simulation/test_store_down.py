@@ -68,6 +68,8 @@ def test_a_request_without_a_store(verb: str, how: str, tmp_path: Path) -> None:
     async def program(rig: Rig) -> None:
         shift = Shift(rig)
         await shift.until_phase(phase)
+        assert await shift.ask("pause")
+        await shift.clock.sleep(1_000)
         DOWN[how](shift.controller.journal)
         if wanted is Outcome.STOPPED:
             with pytest.raises(JournalFull):
@@ -83,7 +85,7 @@ def test_a_request_without_a_store(verb: str, how: str, tmp_path: Path) -> None:
         assert shift.controller.journal.stranded
         await shift.leave()
         asked = [one for one in merged_later(rig) if isinstance(one, r.Requested)]
-        assert [one.verb for one in asked] == [verb.split()[0]]
+        assert asked[-1].verb == verb.split()[0]
         # Merging counts on: an entry's number is not the one that its claim has.
         others = [f for f in shift.faults() if not f.endswith("without an intent")]
         assert others == []
