@@ -51,6 +51,7 @@ VERBS = (
     Verb("adopt", "exits", "adopt", "What the dials show is right.", EXITS),
     Verb("accept", "exits", "accept", "Accept a guard, with a reason.", EXITS),
     Verb("close", "exits", "close", "End the run; leave it drained.", EXITS),
+    Verb("serve", "serve", "serve", "A controller that stays.", DO),
     Verb("report", "report", "report", "What users felt, what was decided.", PROVE),
     Verb("audit", "audit", "audit", "Verify the journal, offline.", PROVE),
     Verb("lab", "lab", "app", "A real estate on this machine.", PLAY),

@@ -22,6 +22,7 @@ from dayshift.core.state import (
     PassState,
     Retreat,
     RunState,
+    Standby,
     Status,
 )
 from dayshift.errors import Bug
@@ -64,13 +65,24 @@ def _(body: r.Genesis, state: JournalState, record: Record) -> JournalState:
 def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
     if body.epoch <= state.epoch:
         raise Bug(f"epoch went from {state.epoch} to {body.epoch}")
+    others = {n: one for n, one in state.standby.items() if n != body.controller}
+    if state.controller and state.controller != body.controller:
+        # Nobody heard of it since it led: it must show itself first.
+        others[state.controller] = Standby(False, record.at)
     return replace(
         state,
         epoch=body.epoch,
         holder=body.holder,
         controller=body.controller,
         led=record.at,
+        standby=others,
     )
+
+
+@_apply.register
+def _(body: r.StoodBy, state: JournalState, record: Record) -> JournalState:
+    one = Standby(body.alive, record.at)
+    return replace(state, standby={**state.standby, body.controller: one})
 
 
 @_apply.register

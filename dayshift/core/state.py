@@ -137,6 +137,13 @@ class RunState(msgspec.Struct, frozen=True):
         return self.passes[self.current]
 
 
+class Standby(msgspec.Struct, frozen=True):
+    """Another controller: whether it follows, and since when."""
+
+    alive: bool
+    since: Instant
+
+
 class JournalState(msgspec.Struct, frozen=True):
     """Everything that outlives a run, and the run itself.
 
@@ -144,7 +151,8 @@ class JournalState(msgspec.Struct, frozen=True):
     when, so that an older reading is never taken for drift; `tried` what was written
     since and never read back, so that our own lost write is not taken for drift either.
     `leases` are the confirmed writes that expire. `led` is when the present controller
-    began, and `controller` its name in the estate.
+    began, `controller` its name in the estate, and `standby` the others that would take
+    over.
     """
 
     journal: str = ""
@@ -153,6 +161,7 @@ class JournalState(msgspec.Struct, frozen=True):
     holder: str = ""
     controller: str = ""
     led: Instant | None = None
+    standby: dict[str, Standby] = {}
     seq: int = 0
     plans: dict[str, Plan] = {}
     approvals: dict[str, tuple[Approved, ...]] = {}

@@ -77,6 +77,7 @@ class Journal(JournalView):
         journal_id: str = "",
         points: Points = NOWHERE,
         access: Access = HERE,
+        controller: str = "",
     ) -> Journal:
         """Become the writer: recover what was left, then begin a new epoch.
 
@@ -85,6 +86,7 @@ class Journal(JournalView):
             claims: claims read from dials; one ahead of the journal refuses.
             journal_id: what to call a new journal; drawn at random if empty.
             access: the store of the records; all else of a journal lies in `folder`.
+            controller: its name in the estate, if it has one.
 
         Raises:
             JournalHeld: another process is the writer, or another controller leads.
@@ -112,13 +114,13 @@ class Journal(JournalView):
                 if seen.head == ORIGIN:
                     _create(store, estate, clock, journal_id)
                 journal = cls(folder, store, lock, clock, points)
-                journal._lead(holder, seen, epoch, access)
+                journal._lead(Lease(epoch, holder, controller), seen, access)
             except OSError as error:
                 raise JournalFull(_unwritable(folder, error)) from error
             undo.pop_all()
             return journal
 
-    def _lead(self, holder: str, seen: Examination, epoch: int, access: Access) -> None:
+    def _lead(self, lease: Lease, seen: Examination, access: Access) -> None:
         note_store(self.folder, self.estate, access)
         if seen.cell.doing is Doing.RESET:
             self._emergency.reset()
@@ -127,9 +129,8 @@ class Journal(JournalView):
                 self._merge(seen.log)
             except JournalFull:
                 self._unstored = seen.log.end
-        self._epoch = epoch
+        self._epoch = lease.epoch
         self._points.at(Point.LEADING)
-        lease = Lease(epoch, holder)
         try:
             self.append(lease)
         except JournalFull:

@@ -99,6 +99,13 @@ class Lease(Body, frozen=True, tag="lease"):
     controller: str = ""
 
 
+class StoodBy(Body, frozen=True, tag="stood-by"):
+    """Another controller showed itself, ready to take over, or fell silent."""
+
+    controller: str
+    alive: bool
+
+
 class Planned(Body, frozen=True, tag="planned"):
     """A plan, whole."""
 
@@ -273,6 +280,7 @@ class SideLog(Body, frozen=True, tag="side-log"):
 AnyBody = (
     Genesis
     | Lease
+    | StoodBy
     | Planned
     | Approved
     | RunOpened

@@ -12,7 +12,14 @@ from dayshift.core import proof
 from dayshift.core.state import JournalState
 from dayshift.core.watch import Watch
 from dayshift.drivers.base import Page, WorkOrder
-from dayshift.errors import DayshiftError, Driver, DriverRetry, Reason, Refused
+from dayshift.errors import (
+    DayshiftError,
+    Driver,
+    DriverRetry,
+    JournalHeld,
+    Reason,
+    Refused,
+)
 from dayshift.limits import DRIVER_TIMEOUT_MS, READ_TIMEOUT_MS
 from dayshift.model.dial import Claim, DialReading, Setting, Token, holder_word
 from dayshift.model.points import NOWHERE, Point, Points
@@ -44,6 +51,7 @@ class Actuator:
         clock: Clock,
         order: Callable[[str, str], WorkOrder],
         points: Points = NOWHERE,
+        replaced: Callable[[], bool] = lambda: False,
     ) -> None:
         self.drivers = drivers
         self.watch = watch
@@ -51,12 +59,18 @@ class Actuator:
         self.clock = clock
         self.order = order
         self.points = points
+        self.replaced = replaced
 
     async def perform(
         self, state: JournalState, sight: Sight, action: Action, record: Record
     ) -> Outcome:
         """Do it, read back, and say what the world shows. Never raises a driver's
-        error: every one becomes an outcome."""
+        error: every one becomes an outcome.
+
+        Raises:
+            JournalHeld: another controller leads by now. A dial would refuse the write;
+                a bracket, a duty or a step of the work has no fence but this question.
+        """
         try:
             return await self._perform(state, sight, action, record)
         except Refused as error:
@@ -79,6 +93,8 @@ class Actuator:
         self, state: JournalState, sight: Sight, action: Action, record: Record
     ) -> Outcome:
         await self.points.reach(Point.CLEARED, action)
+        if self.replaced():
+            raise JournalHeld(_replaced(action))
         match action.kind:
             case ActionKind.SET_DIAL | ActionKind.HOLD_DIAL:
                 return await self._dial(state, sight, action, record)
@@ -186,6 +202,17 @@ class Actuator:
                 await self._slow(worker.undo(order), UNDO_MS)
                 await self.points.reach(Point.APPLIED, action)
         return Outcome(action.key, OutcomeKind.DONE)
+
+
+def _replaced(action: Action) -> Reason:
+    return Reason(
+        "REPLACED",
+        f"this controller leads no more; {action.kind.value} {action.target} was not "
+        "begun",
+        because="its lease ran out, or another controller took over",
+        so="whoever leads observes what became of it",
+        next="`dayshift status` shows who leads",
+    )
 
 
 def _token(

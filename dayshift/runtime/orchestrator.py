@@ -89,14 +89,20 @@ class Orchestrator:
             pace,
         )
         self.actuator = Actuator(
-            drivers, self.watch, self.observer, clock, self.order, points
+            drivers,
+            self.watch,
+            self.observer,
+            clock,
+            self.order,
+            points,
+            lambda: journal.lost,
         )
         self.renewals = Renewals(drivers, clock)
         self.side = SideFiles(journal.folder)
         self.samples = Samples(self.side, self.run.run)
         self.gate_samples = GateSamples(self.side, self.run.run)
         self.frame: Frame | None = None
-        self.leaving = False
+        self.leaving, self._stopping = False, False
         """Set when the person in front wants to leave once the run stands still."""
         self.watchers: set[asyncio.Queue[Frame]] = set()
         self._wake = asyncio.Event()
@@ -188,9 +194,14 @@ class Orchestrator:
                 return
             await self.clock.sleep(50)
 
+    def stop(self) -> None:
+        """Nothing new begins; what is under way may end."""
+        self._stopping = True
+        self._wake.set()
+
     def _finished(self, leave_when_held: bool) -> bool:
         run = self.run
-        if run.status is Status.CLOSED:
+        if run.status is Status.CLOSED or self._stopping:
             return True
         if not leave_when_held or run.status not in (Status.PAUSED, Status.HELD):
             return False
@@ -360,9 +371,12 @@ class Orchestrator:
                 waiting.set_result(r.Answered(token, False, late))
         self._answers.clear()
 
-    async def ask(self, verb: str, person: str, args: Mapping[str, str]) -> r.Answered:
-        """A person's request, answered by the next decision."""
-        token = self.entropy.token()
+    async def ask(
+        self, verb: str, person: str, args: Mapping[str, str], token: str = ""
+    ) -> r.Answered:
+        """A person's request, answered by the next decision; `token` is its name where
+        it came through the store."""
+        token = token or self.entropy.token()
         if verb == "confirm":
             return await self._confirm(token, person, args)
         answer: asyncio.Future[r.Answered] = asyncio.get_running_loop().create_future()

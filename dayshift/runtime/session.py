@@ -9,7 +9,8 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,11 @@ from dayshift.runtime.clock import RealClock, SystemEntropy
 from dayshift.runtime.control import ControlServer
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.locating import access_to, locate
+from dayshift.runtime.naming import controller_name
 from dayshift.runtime.orchestrator import Orchestrator
 from dayshift.runtime.secrets import Secrets
+
+Around = tuple[tuple[r.AnyBody, ...], tuple[r.AnyBody, ...]]
 
 STATE_DIR = ".dayshift"
 SOCKET = "control.sock"
@@ -88,17 +92,22 @@ class Session:
             JournalFull: its store does not answer.
         """
         access = access_to(workspace.base, estate.name, estate.journal)
-        return cls.open_at(workspace, access, points)
+        return cls.open_at(workspace, access, points, controller_name(estate))
 
     @classmethod
     def reopen(cls, workspace: Workspace, state: JournalState) -> Session:
         """As `open`, for verbs that go on with what the journal holds already."""
-        access = workspace.access()
-        return cls.open_at(workspace, replace(access, estate=state.estate))
+        access = replace(workspace.access(), estate=state.estate)
+        name = controller_name(state.plan.estate) if state.run else ""
+        return cls.open_at(workspace, access, controller=name)
 
     @classmethod
     def open_at(
-        cls, workspace: Workspace, access: Access, points: Points = NOWHERE
+        cls,
+        workspace: Workspace,
+        access: Access,
+        points: Points = NOWHERE,
+        controller: str = "",
     ) -> Session:
         """As `open`, for whoever knows how the journal is reached."""
         journal = Journal.open(
@@ -108,17 +117,26 @@ class Session:
             holder(),
             points=points,
             access=access,
+            controller=controller,
         )
         return cls(workspace, journal, points)
 
     def close(self) -> None:
         self.journal.close()
 
-    def begin(self, plan: Plan, person: str, break_glass: bool = False) -> None:
+    def begin(
+        self,
+        plan: Plan,
+        person: str,
+        break_glass: bool = False,
+        asked: Around = ((), ()),
+    ) -> None:
         """Open a run of `plan`, or find it open already.
 
         Args:
             break_glass: an emergency; a full disk must not be in its way.
+            asked: what is written before and after, in one go with the opening: the
+                request that asked for it, and its answer.
 
         Raises:
             Refused: another plan's run is open, or the plan has faults.
@@ -126,17 +144,19 @@ class Session:
         run = self.state.open_run
         if run is not None:
             if run.digest != plan.digest:
-                raise Refused(_changed(self.state.plan, plan))
+                raise Refused(changed(self.state.plan, plan))
+            self.append(*asked[0], *asked[1], run=run.run)
             return
         found = review.faults(plan)
         if found:
             raise Refused(found[0])
-        bodies = (r.Planned(plan), r.RunOpened(plan.digest, person))
+        opening = (r.Planned(plan), r.RunOpened(plan.digest, person))
+        bodies = (*asked[0], *opening, *asked[1])
         run_id = self.entropy.run_id()
         self.points.at(Point.OPENING)
         try:
             self.journal.take_wave(run_id, person)
-            self._append(*bodies, run=run_id)
+            self.append(*bodies, run=run_id)
         except JournalFull:
             if not break_glass:
                 raise
@@ -145,19 +165,20 @@ class Session:
 
     def approve(self, digest: str, person: str, reason: str) -> None:
         """Write down an approval; the run may not even exist yet."""
-        self._append(r.Approved(digest, person, reason))
+        self.append(r.Approved(digest, person, reason))
 
     def note(self, verb: str, person: str, args: Mapping[str, str]) -> None:
         """Write down a request that is always granted and moves nothing, granted."""
         token = self.entropy.token()
         assert self.state.run is not None
-        self._append(
+        self.append(
             r.Requested(verb, person, dict(args), token),
             r.Answered(token, True),
             run=self.state.run.run,
         )
 
-    def _append(self, *bodies: r.AnyBody, run: str = "") -> None:
+    def append(self, *bodies: r.AnyBody, run: str = "") -> None:
+        """Write down what belongs to no decision; only while no run is conducted."""
         self._fold(self.journal.append(*bodies, run=run))
 
     def _fold(self, written: tuple[r.Record, ...]) -> None:
@@ -172,6 +193,24 @@ class Session:
         on_start: Callable[[Orchestrator], None] = lambda orchestrator: None,
     ) -> RunState:
         """Run the open run in the foreground, reachable through the control socket."""
+        async with self.conducting(on_frame) as orchestrator:
+            on_start(orchestrator)
+            server = ControlServer(self.workspace.socket, orchestrator)
+            await server.start()
+            try:
+                return await orchestrator.go(leave_when_held, request)
+            finally:
+                await server.close()
+
+    @asynccontextmanager
+    async def conducting(
+        self, on_frame: Callable[[Frame], None]
+    ) -> AsyncIterator[Orchestrator]:
+        """The open run's orchestrator with its drivers; the state is its own meanwhile.
+
+        Raises:
+            Refused: no run is open.
+        """
         if self.state.open_run is None:
             raise Refused(Reason("NO-RUN", "no run is open", next="`dayshift run`"))
         drivers = self.drivers(self.state.plan.estate, self.state.plan.change)
@@ -184,16 +223,12 @@ class Session:
             on_frame,
             self.points,
         )
-        on_start(orchestrator)
         if self.state.plan.estate.notify:
             watchdog.start(self.workspace.state_dir)
-        server = ControlServer(self.workspace.socket, orchestrator)
-        await server.start()
         try:
-            return await orchestrator.go(leave_when_held, request)
+            yield orchestrator
         finally:
             self.state = orchestrator.state
-            await server.close()
             await drivers.close()
 
     def drivers(self, estate: Estate, change: Change | None) -> wiring.Drivers:
@@ -247,13 +282,17 @@ def person() -> str:
     return getpass.getuser()
 
 
-def _changed(running: Plan, wanted: Plan) -> Reason:
+def changed(running: Plan, wanted: Plan) -> Reason:
     """Say what differs between the run's plan and the files as they are now."""
     parts = []
     if running.estate != wanted.estate:
-        parts.append("the estate file changed" + _first(running.estate, wanted.estate))
+        parts.append(
+            "the estate file changed" + first_difference(running.estate, wanted.estate)
+        )
     if running.change != wanted.change:
-        parts.append("the change file changed" + _first(running.change, wanted.change))
+        parts.append(
+            "the change file changed" + first_difference(running.change, wanted.change)
+        )
     if running.verb is not wanted.verb:
         parts.append(f"the run is `{running.verb.value}`")
     return Reason(
@@ -266,7 +305,7 @@ def _changed(running: Plan, wanted: Plan) -> Reason:
     )
 
 
-def _first(left: msgspec.Struct, right: msgspec.Struct) -> str:
+def first_difference(left: msgspec.Struct, right: msgspec.Struct) -> str:
     """The first value in which two structs differ, where and what, for a message."""
     found = _difference(msgspec.to_builtins(left), msgspec.to_builtins(right), "")
     return f" at `{found[0]}`: {found[1]} became {found[2]}" if found else ""
