@@ -44,6 +44,20 @@ def ask(cli: Cli, verb: str, args: Mapping[str, str]) -> bool:
     return True
 
 
+def serving(cli: Cli) -> str:
+    """The name of the controller that serves in this directory; empty if none does."""
+    try:
+        return asyncio.run(_served_by(Workspace(cli.base).socket))
+    except NOBODY:
+        return ""
+    except TimeoutError:
+        raise DayshiftError(_silent("who")) from None
+
+
+async def _served_by(path: Path) -> str:
+    return await RealClock().within(ANSWER_MS, control.served_by(path))
+
+
 async def _call(
     path: Path, verb: str, args: Mapping[str, str], name: str
 ) -> control.Reply:

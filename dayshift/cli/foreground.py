@@ -168,7 +168,7 @@ class Foreground:
             "  g  go on (Enter)\n"
             "p, a or g? (Ctrl-C again: pause and leave) "
         )
-        answer = (await _read_line()).strip().lower()
+        answer = (await read_line()).strip().lower()
         self._signals = 0
         if answer.startswith("p"):
             await self._leave()
@@ -178,7 +178,7 @@ class Foreground:
         self._view.start()
 
 
-async def _read_line() -> str:
+async def read_line() -> str:
     """A line from the terminal, without stopping the loop; `p` at its end."""
     loop = asyncio.get_running_loop()
     got: asyncio.Future[str] = loop.create_future()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from dayshift.cli import say
+from dayshift.cli import controller, say
 from dayshift.cli.confirming import confirm
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.foreground import Asked, Foreground, Manner
+from dayshift.cli.submitted import submit
 from dayshift.cli.telling import peek
 from dayshift.core import review
 from dayshift.core.state import RunState, Status
@@ -21,7 +22,8 @@ from dayshift.surfaces import words
 def launch(
     cli: Cli, plan: Plan, manner: Manner, yes: bool, request: Asked | None = None
 ) -> int:
-    """Open a run of `plan`, or go on with the one that is open; run it here.
+    """Open a run of `plan`, or go on with the one that is open; run it here, or have
+    the controllers do it where one serves in this directory.
 
     The question comes before the lock: whoever thinks it over keeps nobody else out.
 
@@ -38,6 +40,9 @@ def launch(
         resume = _go_on(cli, run, yes)
         # A hurry is a wish to go on as well.
         request = request or resume
+    served = controller.serving(cli)
+    if served:
+        return submit(cli, plan, manner, request, served)
     session = _open(workspace, plan.estate)
     try:
         hurry = request is not None and request[0] == "return"

@@ -82,7 +82,8 @@ class Follower:
     def _frame(self) -> Frame:
         sight = self._sight or Sight(at=self._clock.now())
         run = self._state.open_run
-        decision = decide(self._state, sight) if run and self._sight else Decision()
+        whole = self._sight is not None and bool(sight.places)
+        decision = decide(self._state, sight) if run and whole else Decision()
         return Frame(self._state, sight, decision)
 
     def _beat(self) -> None:
@@ -97,4 +98,8 @@ class Follower:
 
 
 def _sight(body: r.Observed) -> Sight:
+    """What the leader saw; of a large estate the journal keeps too little to decide on
+    it again, and nothing is made of that here."""
+    if "survivors" in body.sight:
+        return Sight(at=msgspec.convert(body.sight["at"], Instant))
     return msgspec.convert(body.sight, Sight)

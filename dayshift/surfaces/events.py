@@ -39,7 +39,15 @@ def _line(body: r.Body) -> Line | None:
 
 @_line.register
 def _(body: r.Lease) -> Line | None:
-    return _say(Level.INFO, "", f"{body.holder} is the controller, epoch {body.epoch}")
+    who = f"{body.controller} ({body.holder})" if body.controller else body.holder
+    return _say(Level.INFO, "", f"{who} is the controller, epoch {body.epoch}")
+
+
+@_line.register
+def _(body: r.StoodBy) -> Line | None:
+    if body.alive:
+        return _say(Level.INFO, "", f"controller {body.controller} stands by")
+    return _say(Level.WARN, "", f"controller {body.controller} is silent")
 
 
 @_line.register

@@ -216,6 +216,14 @@ class DutyStory(msgspec.Struct, frozen=True):
     fault: str = ""
 
 
+class ControllerStory(msgspec.Struct, frozen=True):
+    """One controller: leads, follows, or is silent; and since when."""
+
+    name: str
+    role: str
+    since_wall_ms: int
+
+
 class Story(msgspec.Struct, frozen=True):
     """One run at one instant, told once for every surface.
 
@@ -250,6 +258,7 @@ class Story(msgspec.Struct, frozen=True):
     on_duty: str = ""
     epoch: int = 0
     holder: str = ""
+    controllers: tuple[ControllerStory, ...] = ()
     seq: int = 0
     approved_by: tuple[str, ...] = ()
     approvals_needed: int = 0

@@ -220,6 +220,10 @@ def _standing(story: Story) -> list[str]:
         out.append(f"drained    {', '.join(story.left_drained)}, left so")
     if story.holder:
         out.append(f"controller {story.holder}, epoch {story.epoch}")
+    out += [
+        f"           {one.name} {one.role} since {words.both(one.since_wall_ms)}"
+        for one in story.controllers
+    ]
     return out
 
 

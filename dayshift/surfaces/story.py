@@ -25,6 +25,7 @@ from dayshift.surfaces import journey
 from dayshift.surfaces.events import event_of
 from dayshift.surfaces.nouns import (
     STORY_FORMAT,
+    ControllerStory,
     DialStory,
     DutyStory,
     Event,
@@ -69,6 +70,7 @@ def tell(
             watched=watched,
             epoch=state.epoch,
             holder=state.holder,
+            controllers=_controllers(state),
             seq=state.seq,
             left_drained=state.left_drained,
             timeline=tuple(events[-TIMELINE_MAX:]),
@@ -85,6 +87,20 @@ def tell(
         duties=_duties(plan.estate, sight),
         timeline=tuple(events[-TIMELINE_MAX:]),
     )
+
+
+def _controllers(state: JournalState) -> tuple[ControllerStory, ...]:
+    """Who leads, who stands by, who is silent; empty where controllers have no name."""
+    if not state.controller or state.led is None:
+        return ()
+    leads = ControllerStory(state.controller, "leads", state.led.wall_ms)
+    others = (
+        ControllerStory(
+            name, "follows" if one.alive else "is silent", one.since.wall_ms
+        )
+        for name, one in sorted(state.standby.items())
+    )
+    return (leads, *others)
 
 
 def _head(
@@ -116,6 +132,7 @@ def _head(
         on_duty=run.on_duty,
         epoch=state.epoch,
         holder=state.holder,
+        controllers=_controllers(state),
         seq=state.seq,
         approved_by=tuple(sorted({one.person for one in given})),
         approvals_needed=plan.estate.policy.approvals,

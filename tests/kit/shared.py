@@ -66,9 +66,7 @@ class Shared:
         return SharedStore(KNOWN[access.store.options["at"]], folder)
 
     @staticmethod
-    def writer(
-        access: stores.Access, folder: Path, lock: Any, clock: Clock
-    ) -> SharedStore:
+    def writer(access: stores.Access, folder: Path, lock: Any) -> SharedStore:
         return SharedStore(KNOWN[access.store.options["at"]], folder)
 
 

@@ -1,0 +1,318 @@
+"""Three controllers on a real three-member etcd lead the lab's change, and the leader
+is killed or stopped again and again.
+
+`DAYSHIFT_STRIKES` is how often in all; `DAYSHIFT_SEED` repeats a campaign.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dayshift.journal.audit import audit
+from dayshift.journal.reader import JournalReader
+from dayshift.journal.stores import Access
+from dayshift.lab import estate, up, users, view
+from dayshift.lab.ledger import now_ms
+from dayshift.model import records as r
+from dayshift.model.dial import Claim, parse_claim
+from tests.journeys.test_kill import hurry
+from tests.kit.daemons import Daemon, eventually
+from tests.kit.etcds import Etcds
+
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
+STRIKES = int(os.environ.get("DAYSHIFT_STRIKES", "20"))
+SEED = int(os.environ.get("DAYSHIFT_SEED", "20261125"))
+PLACES = {"c-fra": "fra", "c-ber": "ber", "c-oslo": "oslo"}
+LEASE_MS = 3_000
+TAKEOVER_MS = 5_000
+USERS_RPS = 120
+
+
+def grow(spec: estate.LabSpec, endpoints: list[str]) -> None:
+    """The lab's estate with a store in three places and a controller in each."""
+    path = Path(spec.dir) / "dayshift.yaml"
+    text = path.read_text()
+    dial = "          route_config: entry\n"
+    assert dial in text
+    text = text.replace(dial, dial + "          one_machine: true   # a lab\n")
+    text += f"""\
+journal:
+  driver: etcd
+  options: {{endpoints: {json.dumps(endpoints)}, lease: {LEASE_MS} ms}}
+  members: {{m0: fra, m1: ber, m2: oslo}}
+controllers: {json.dumps(PLACES)}
+"""
+    path.write_text(text)
+
+
+class Place:
+    """One controller's directory: the lab's files, and a state of its own."""
+
+    def __init__(self, spec: estate.LabSpec, folder: Path, name: str) -> None:
+        self.name = name
+        self.folder = folder / name
+        self.folder.mkdir()
+        for one in Path(spec.dir).iterdir():
+            if one.name != ".dayshift":
+                (self.folder / one.name).symlink_to(one)
+        state = self.folder / ".dayshift"
+        state.mkdir()
+        (folder / "jobs").mkdir(exist_ok=True)
+        # One machine: every controller sees the steps that another began.
+        (state / "jobs").symlink_to(folder / "jobs")
+        self._spec = spec
+        self.log = folder / f"{name}.log"
+        argv = [spec.python, "-m", "dayshift", "serve", "--name", name]
+        self.daemon = Daemon([*argv, "--json", "-C", str(self.folder)], self.log)
+
+    def dayshift(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [self._spec.python, "-m", "dayshift", *words, "-C", str(self.folder)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+
+class Estate:
+    """The lab, its store, and three controllers."""
+
+    def __init__(self, spec: estate.LabSpec, etcds: Etcds, folder: Path) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.places = {name: Place(spec, folder, name) for name in PLACES}
+        self.access = Access(etcds.spec(), "lab", Path(spec.dir))
+
+    def journal(self) -> JournalReader:
+        folder = self.folder / "reader"
+        folder.mkdir(exist_ok=True)
+        return JournalReader.open(folder, self.access)
+
+    def bodies(self) -> list[r.Record]:
+        with self.journal() as journal:
+            return list(journal.records())
+
+    def leases(self) -> list[r.Record]:
+        return [one for one in self.bodies() if isinstance(one.body, r.Lease)]
+
+    def leader(self) -> str:
+        """Who leads, by the store; empty while nobody does."""
+        with self.journal() as journal:
+            if journal.writer() is None:
+                return ""
+            newest = [o.body for o in journal.records() if isinstance(o.body, r.Lease)]
+            return newest[-1].controller
+
+    def said(self) -> str:
+        return "\n".join(
+            f"--- {one.name}\n{one.log.read_text()[-1500:]}"
+            for one in self.places.values()
+            if one.log.exists()
+        )
+
+
+class Seen(threading.Thread):
+    """Reads what stands at the real device again and again."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self._path = path
+        self._end = threading.Event()
+        self.claims: list[Claim] = []
+
+    def run(self) -> None:
+        while not self._end.wait(0.002):
+            text = json.loads(self._path.read_bytes()).get("version_info", "")
+            claim = parse_claim(text)
+            if claim is not None and self.claims[-1:] != [claim]:
+                self.claims.append(claim)
+
+    def stop(self) -> list[Claim]:
+        self._end.set()
+        self.join()
+        return self.claims
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Estate]:
+    spec = estate.build(tmp_path / "lab")
+    hurry(Path(spec.dir))
+    with Etcds(tmp_path / "etcd") as etcds:
+        grow(spec, etcds.endpoints)
+        whole = Estate(spec, etcds, tmp_path)
+        up.up(spec)
+        try:
+            yield whole
+        finally:
+            for one in whole.places.values():
+                one.daemon.kill()
+            users.stop(spec)
+            up.down(spec)
+
+
+def start(lab: Estate) -> None:
+    for one in lab.places.values():
+        one.daemon.start()
+    eventually(lambda: _leads(lab) != "", f"somebody leads {lab.said()}")
+    eventually(
+        lambda: all((p.folder / ".dayshift/control.sock").exists() for p in _all(lab)),
+        "all are reachable",
+    )
+
+
+def _all(lab: Estate) -> list[Place]:
+    return list(lab.places.values())
+
+
+def _leads(lab: Estate) -> str:
+    try:
+        return lab.leader()
+    except Exception:
+        return ""
+
+
+def strike(lab: Estate, how: signal.Signals, ended: subprocess.Popen[bytes]) -> int:
+    """Hit the leader; how long until another leads, in ms. -1 when the run ended."""
+    name = _leads(lab)
+    if not name:
+        return -1
+    place, epoch = lab.places[name], lab.leases()[-1].epoch
+    process = place.daemon.process
+    assert process is not None
+    at_ms = now_ms()
+    process.send_signal(how)
+    eventually(
+        lambda: ended.poll() is not None or lab.leases()[-1].epoch > epoch,
+        f"another leads {lab.said()}",
+    )
+    newest = next((o for o in lab.leases() if o.epoch > epoch), None)
+    if how is signal.SIGSTOP:
+        process.send_signal(signal.SIGCONT)
+    else:
+        process.wait()
+        place.daemon.start()
+    return newest.at.wall_ms - at_ms if newest else -1
+
+
+def submit(lab: Estate, at: str) -> subprocess.Popen[bytes]:
+    argv = [lab.spec.python, "-m", "dayshift", "run", "change.yaml", "--yes"]
+    place = lab.places[at]
+    with (lab.folder / "run.log").open("ab") as out:
+        return subprocess.Popen(
+            [*argv, "--plain", "--exit-when-held"],
+            cwd=place.folder,
+            stdout=out,
+            stderr=out,
+        )
+
+
+def campaign(lab: Estate, dice: random.Random, most: int) -> list[int]:
+    """One whole run under strikes; the takeovers, in ms."""
+    run = submit(lab, dice.choice(list(PLACES)))
+    eventually(
+        lambda: any(isinstance(o.body, r.RunOpened) for o in lab.bodies()),
+        f"the run is open {(lab.folder / 'run.log').read_text()} {lab.said()}",
+    )
+    took: list[int] = []
+    while run.poll() is None and len(took) < most:
+        time.sleep(dice.uniform(0.0, 1.5))
+        how = dice.choice([signal.SIGKILL, signal.SIGSTOP, signal.SIGSTOP])
+        ms = strike(lab, how, run)
+        if ms >= 0:
+            took.append(ms)
+    code = run.wait(timeout=300)
+    assert code == 0, (lab.folder / "run.log").read_text()[-3000:] + lab.said()
+    return took
+
+
+def test_a_leader_that_is_struck_is_replaced_and_users_notice_nothing(
+    lab: Estate,
+) -> None:
+    dice = random.Random(SEED)
+    folder = Path(lab.spec.dir)
+    start(lab)
+    users.start(lab.spec, USERS_RPS, 900)
+    seen = Seen(folder / "run/global/rds.json")
+    seen.start()
+    time.sleep(4)
+    began = now_ms()
+    took = campaign(lab, dice, STRIKES)
+    time.sleep(1)
+    users.stop(lab.spec)
+    felt = view.users_view(folder, view.Marks(began, now_ms()))
+    claims = seen.stop()
+    records = lab.bodies()
+
+    assert felt.hurt == 0, felt
+    assert (felt.orders.missing, felt.orders.duplicate) == (0, 0)
+    assert {one.name: up.answering(lab.spec, one.name) for one in lab.spec.regions} == {
+        "fra": "2",
+        "ber": "2",
+    }
+    epochs = [one.epoch for one in claims]
+    assert epochs == sorted(epochs), "a stale write was accepted"
+    intents = {(o.epoch, o.seq) for o in records if isinstance(o.body, r.Intent)}
+    assert {(one.epoch, one.seq) for one in claims} <= intents
+    worked = [o.body for o in records if isinstance(o.body, r.Worked)]
+    assert [(one.region, one.exit_code) for one in worked] == [("fra", 0), ("ber", 0)]
+    assert len(list((lab.folder / "jobs").iterdir())) == 2
+    closed = [o.body for o in records if isinstance(o.body, r.RunClosed)]
+    assert [one.result for one in closed] == [r.RunResult.DONE]
+    assert len(took) >= min(STRIKES, 5), took
+    print(
+        f"{len(took)} strikes, {felt.requests} requests, 0 failed; takeover median "
+        f"{statistics.median(took):.0f} ms, worst {max(took)} ms"
+    )
+    assert statistics.median(took) <= TAKEOVER_MS, took
+
+
+def test_every_verb_at_every_controller_and_a_clean_hand_over(lab: Estate) -> None:
+    start(lab)
+    leader = _leads(lab)
+    others = [one for one in PLACES if one != leader]
+    drain = lab.places[others[0]].dayshift(
+        "drain", "fra", "--yes", "--exit-when-held", "--plain", "--reason", "a test"
+    )
+    assert drain.returncode == 5, drain.stdout + drain.stderr  # no users: it is blind
+    users.start(lab.spec, USERS_RPS, 300)
+    time.sleep(4)
+    run = submit(lab, others[1])
+    eventually(
+        lambda: (
+            "working" in lab.places[others[0]].dayshift("status").stdout
+            or run.poll() is not None
+        ),
+        "it comes to the work",
+    )
+    for name in (leader, *others):
+        paused = lab.places[name].dayshift("pause", "--as", "ada")
+        assert paused.returncode == 0, paused.stderr + lab.said()
+        told = json.loads(lab.places[name].dayshift("status", "--json").stdout)
+        assert told["status"] == "paused"
+        assert {one["name"] for one in told["controllers"]} >= {leader}
+        resumed = lab.places[name].dayshift("resume", "--yes")
+        assert resumed.returncode == 0, resumed.stderr
+        assert lab.places[name].dayshift("explain").returncode == 0
+    epoch = lab.leases()[-1].epoch
+    process = lab.places[leader].daemon.process
+    assert process is not None
+    at_ms = now_ms()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    eventually(lambda: lab.leases()[-1].epoch > epoch, "another leads")
+    assert lab.leases()[-1].at.wall_ms - at_ms < LEASE_MS
+    aborted = lab.places[others[0]].dayshift("abort", "--yes")
+    assert aborted.returncode == 4, aborted.stdout + aborted.stderr
+    assert run.wait(timeout=60) == 4
+    asked = [o.body for o in lab.bodies() if isinstance(o.body, r.Requested)]
+    pauses = [one for one in asked if one.verb == "pause"]
+    assert {one.args["at"] for one in pauses} == set(PLACES)
+    assert all(one.args["uid"] == str(os.getuid()) for one in pauses)
+    assert audit(lab.folder / "reader", access=lab.access).ok
