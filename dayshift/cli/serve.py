@@ -23,7 +23,7 @@ from dayshift.surfaces import words
 
 def serve(
     cli: Cli,
-    name: Annotated[
+    named: Annotated[
         str, typer.Option("--name", help="Which of the estate's controllers this is.")
     ] = "",
 ) -> int:
@@ -36,7 +36,7 @@ def serve(
     Example: `dayshift serve --name c-fra`, one for each of three places.
     """
     estate = files.load_estate(cli)
-    me = controller(estate, name)
+    me = controller(estate, named)
     workspace = Workspace(cli.base)
     workspace.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     ground = RealGround(workspace, me.name, lambda: files.load_estate(cli))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 
 from dayshift.drivers.base import Dial
 from dayshift.drivers.dials.envoy import EnvoyDial
-from dayshift.errors import DriverFault, DriverRetry
+from dayshift.errors import DriverFault, DriverRetry, Refused
+from dayshift.model.dial import Claim, Token
 from tests.conformance.rigs import (
     REGIONS,
     EnvoyDialRig,
@@ -182,3 +184,34 @@ def test_options_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> Non
     EnvoyDial.Options.model_validate(good)
     with pytest.raises(ValidationError):
         EnvoyDial.Options.model_validate({**good, **change})
+
+
+@pytest.mark.journey
+def test_two_journals_at_the_same_moment_and_one_is_told_who_was_first(
+    envoys: Envoys,
+) -> None:
+    """On files that nobody ever claimed, through a dial of each."""
+    rig = EnvoyDialRig(envoys)
+    holders = {"j1": "ada-laptop", "j2": "eve-laptop"}
+
+    async def check(one: Dial) -> None:
+        other = rig.dial()
+        tokens = [
+            Token(Claim("demo", name, 1, 3, who), REGIONS, None, first=True)
+            for name, who in holders.items()
+        ]
+        ends = await asyncio.gather(
+            *(d.hold(t) for d, t in zip((one, other), tokens, strict=True)),
+            return_exceptions=True,
+        )
+        refused = [(n, end) for n, end in enumerate(ends) if end is not None]
+        assert len(refused) == 1
+        number, error = refused[0]
+        first = tokens[1 - number].claim
+        assert isinstance(error, Refused)
+        assert first.journal in str(error) and first.holder in str(error)
+        for instance in (await one.read()).instances:
+            assert instance.claim == first
+        await other.close()
+
+    with_dial(rig, check)

@@ -21,11 +21,11 @@ import pytest
 
 from dayshift.journal.audit import audit
 from dayshift.journal.reader import JournalReader
-from dayshift.journal.stores import Access
 from dayshift.lab import estate, up, users, view
 from dayshift.lab.ledger import now_ms
 from dayshift.model import records as r
 from dayshift.model.dial import Claim, parse_claim
+from dayshift.runtime.locating import access_to
 from tests.journeys.test_kill import hurry
 from tests.kit.daemons import Daemon, eventually
 from tests.kit.etcds import Etcds
@@ -88,7 +88,7 @@ class Estate:
         self.spec = spec
         self.folder = folder
         self.places = {name: Place(spec, folder, name) for name in PLACES}
-        self.access = Access(etcds.spec(), "lab", Path(spec.dir))
+        self.access = access_to(Path(spec.dir), "lab", etcds.spec())
 
     def journal(self) -> JournalReader:
         folder = self.folder / "reader"
@@ -153,7 +153,6 @@ def lab(tmp_path: Path) -> Iterator[Estate]:
         finally:
             for one in whole.places.values():
                 one.daemon.kill()
-            users.stop(spec)
             up.down(spec)
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from dayshift.errors import JournalError, Reason
 from dayshift.journal import stores
+from dayshift.journal.codec import decode_record
 from dayshift.journal.journal import Journal
 from dayshift.journal.reader import JournalReader
 from dayshift.model import records as r
@@ -190,6 +191,7 @@ class Several:
         self.access = self.shared.access(self.rig.estate.name)
         self.led: list[tuple[str, int]] = []
         self.said: list[str] = []
+        self._read, self._closed = 0, False
         self.grounds: dict[str, RigGround] = {}
         self.serving: dict[str, Serving] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -235,7 +237,13 @@ class Several:
             return list(journal.records())
 
     def ended(self) -> bool:
-        return any(isinstance(one.body, r.RunClosed) for one in self.records())
+        """Has a run been closed? Asked often, so only what is new is read."""
+        new = self.shared.rows[self._read :]
+        self._read += len(new)
+        self._closed |= any(
+            isinstance(decode_record(one.data).body, r.RunClosed) for one in new
+        )
+        return self._closed
 
     def tail(self) -> list[Any]:
         try:
