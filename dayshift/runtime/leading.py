@@ -201,6 +201,8 @@ class Leader:
     def _beaten(self, asked: Posted) -> None:
         """A sign of life; only what changed is written down."""
         name, alive = asked.person, asked.verb == messages.BEAT
+        if name == self._state.controller:
+            return  # It followed when it said so.
         self._seen[name] = self._session.clock.now()
         known = self._state.standby.get(name)
         if known is None or known.alive is not alive:

@@ -247,7 +247,9 @@ class Several:
 
     def tail(self) -> list[Any]:
         try:
-            return [one.body for one in self.records()[-6:]]
+            skip = r.Observed | r.StoodBy
+            bodies = [one.body for one in self.records()]
+            return [one for one in bodies if not isinstance(one, skip)][-8:]
         except JournalError:
             return []
 

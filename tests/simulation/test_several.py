@@ -3,6 +3,7 @@ that was stopped and goes on again changes nothing any more."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tests.kit.shared import TTL_MS
 
 Deed = Callable[[Several], Awaitable[None]]
 TAKEOVER_MS = 5_000
+SWEEP = bool(os.environ.get("DAYSHIFT_SWEEP"))
+"""Every place and moment, as `script/soak` does, or one of a few."""
 
 
 @pytest.fixture(autouse=True)
@@ -172,8 +175,14 @@ THAW = {
 }
 
 
-@pytest.mark.parametrize("thaw", THAW)
-@pytest.mark.parametrize("number", range(1, 42, 2))
+STOPS = [
+    (number, thaw)
+    for shift, thaw in enumerate(THAW)
+    for number in (range(1, 60) if SWEEP else range(1 + shift, 46, 4))
+]
+
+
+@pytest.mark.parametrize(("number", "thaw"), STOPS)
 def test_a_leader_stopped_between_check_and_write(
     number: int, thaw: str, tmp_path: Path
 ) -> None:
@@ -200,7 +209,7 @@ def test_a_leader_stopped_between_check_and_write(
     good(play(tmp_path, deed))
 
 
-@pytest.mark.parametrize("at_ms", range(0, 30_000, 1_700))
+@pytest.mark.parametrize("at_ms", range(0, 30_000, 250 if SWEEP else 2_700))
 def test_a_leader_stopped_at_any_moment(at_ms: int, tmp_path: Path) -> None:
     async def deed(several: Several) -> None:
         await several.open(several.leader)
