@@ -74,6 +74,7 @@ def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
         epoch=body.epoch,
         holder=body.holder,
         controller=body.controller,
+        jobs=body.jobs,
         led=record.at,
         standby=others,
     )
@@ -270,7 +271,8 @@ def _(body: r.Intent, state: JournalState, record: Record) -> JournalState:
         seq=record.seq,
         at=record.at,
         attempts=1 if before is None else before.attempts + 1,
-        by=state.controller,
+        by=state.controller or state.holder,
+        jobs=state.jobs,
     )
     run = replace(run, asked={**run.asked, action.key: asked})
     if action.kind is ActionKind.START_WORK:

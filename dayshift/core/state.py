@@ -36,7 +36,7 @@ class Status(StrEnum):
 class Asked(msgspec.Struct, frozen=True):
     """One wanted action and what became of it; `result` is None while it is pending.
 
-    `by` is the controller that asked, where it has a name: what it started lies there.
+    `by` is the controller that asked; what it started lies at `jobs`.
     """
 
     action: Action
@@ -48,6 +48,7 @@ class Asked(msgspec.Struct, frozen=True):
     reason: Reason | None = None
     ended: Instant | None = None
     by: str = ""
+    jobs: str = ""
 
 
 class Retreat(msgspec.Struct, frozen=True):
@@ -160,6 +161,7 @@ class JournalState(msgspec.Struct, frozen=True):
     epoch: int = 0
     holder: str = ""
     controller: str = ""
+    jobs: str = ""
     led: Instant | None = None
     standby: dict[str, Standby] = {}
     seq: int = 0

@@ -25,14 +25,15 @@ def attempt_begun(here: PassState, run: RunState, step: str) -> bool:
 
 
 def elsewhere(desk: Desk, key: str) -> str:
-    """The controller that began the attempt `key`, when this one cannot see it.
+    """The controller that began the attempt `key`, when its records lie where this one
+    cannot see them.
 
     Why: a step that runs on another controller's machine must not be taken as lost, or
     it would be started a second time.
     """
     asked = desk.run.asked.get(f"{key}/start")
     seen = desk.sight.works.get(key)
-    if asked is None or asked.by == desk.state.controller:
+    if asked is None or asked.jobs in ("", desk.state.jobs):
         return ""
     if asked.result not in (None, OutcomeKind.DONE) or desk.waived(ELSEWHERE):
         return ""
@@ -43,7 +44,7 @@ def _elsewhere_reason(desk: Desk, step: str, controller: str) -> Reason:
     return Reason(
         ELSEWHERE,
         f"step {step} in {desk.region} was started by {controller}; "
-        f"{desk.state.controller} cannot see it",
+        f"{desk.state.controller or 'this controller'} cannot see it",
         because="invariant: the same step never runs twice at once",
         so=f"{desk.region} stays drained; the step is neither repeated nor taken as "
         "done",

@@ -78,6 +78,7 @@ class Journal(JournalView):
         points: Points = NOWHERE,
         access: Access = HERE,
         controller: str = "",
+        jobs: str = "",
     ) -> Journal:
         """Become the writer: recover what was left, then begin a new epoch.
 
@@ -87,6 +88,7 @@ class Journal(JournalView):
             journal_id: what to call a new journal; drawn at random if empty.
             access: the store of the records; all else of a journal lies in `folder`.
             controller: its name in the estate, if it has one.
+            jobs: where steps that it begins leave their records.
 
         Raises:
             JournalHeld: another process is the writer, or another controller leads.
@@ -114,7 +116,7 @@ class Journal(JournalView):
                 if seen.head == ORIGIN:
                     _create(store, estate, clock, journal_id)
                 journal = cls(folder, store, lock, clock, points)
-                journal._lead(Lease(epoch, holder, controller), seen, access)
+                journal._lead(Lease(epoch, holder, controller, jobs), seen, access)
             except OSError as error:
                 raise JournalFull(_unwritable(folder, error)) from error
             undo.pop_all()

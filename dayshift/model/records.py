@@ -91,12 +91,14 @@ class Genesis(Body, frozen=True, tag="genesis"):
 class Lease(Body, frozen=True, tag="lease"):
     """A new epoch begins: this process is the one controller from here on.
 
-    `controller` is its name in the estate, if it has one there.
+    `controller` is its name in the estate, if it has one there; `jobs` names the place
+    where the steps that it begins leave their records.
     """
 
     epoch: int
     holder: str
     controller: str = ""
+    jobs: str = ""
 
 
 class StoodBy(Body, frozen=True, tag="stood-by"):

@@ -1,6 +1,6 @@
 """Which of the estate's controllers this process is.
 
-Told by `serve --name`, by the environment, or by the machine's own name; the only
+And where what it starts lies. Told by `serve --name`, by the environment, or by the machine's own name; the only
 controller of an estate needs no name. What follows from it is decided elsewhere.
 """
 
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
+from pathlib import Path
 
 from dayshift.errors import Reason, SettingsInvalid
 from dayshift.model.estate import ControllerSpec, Estate
+from dayshift.model.units import Entropy
 
 VARIABLE = "DAYSHIFT_CONTROLLER"
 
@@ -31,6 +34,22 @@ def controller_name(estate: Estate, told: str = "") -> str:
         return known[0]
     host = socket.gethostname()
     return next((one for one in known if one in (host, host.split(".")[0])), "")
+
+
+def jobs_id(state_dir: Path, entropy: Entropy) -> str:
+    """Names the folder in which steps leave their records, once and for all.
+
+    Why: controllers that share it see each other's steps; to all others such a step is
+    neither running nor ended, and must not be begun again.
+    """
+    path = state_dir / "jobs" / ".id"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileExistsError), path.open("x") as file:
+            file.write(entropy.token())
+        return path.read_text().strip()
+    except OSError:
+        return ""  # A full disk must not be in the way of whoever leads.
 
 
 def controller(estate: Estate, told: str) -> ControllerSpec:

@@ -36,7 +36,7 @@ from dayshift.runtime.clock import RealClock, SystemEntropy
 from dayshift.runtime.control import ControlServer
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.locating import access_to, locate
-from dayshift.runtime.naming import controller_name
+from dayshift.runtime.naming import controller_name, jobs_id
 from dayshift.runtime.orchestrator import Orchestrator
 from dayshift.runtime.secrets import Secrets
 
@@ -118,6 +118,7 @@ class Session:
             points=points,
             access=access,
             controller=controller,
+            jobs=jobs_id(workspace.state_dir, SystemEntropy()),
         )
         return cls(workspace, journal, points)
 

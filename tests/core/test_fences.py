@@ -255,12 +255,12 @@ def test_work_that_another_controller_began_is_not_begun_again() -> None:
     """Its supervisor lies on another machine: nobody here knows whether it runs."""
     play = Play()
     play.epoch += 1
-    play.append(r.Lease(play.epoch, "one", "c-fra"))
+    play.append(r.Lease(play.epoch, "one", "c-fra", "at fra"))
     play.until(lambda one: bool(one.here.started) and bool(one.started))
     key = play.started[0]
     play.works[key] = replace(play.works[key], status=WorkStatus.ABSENT)
     play.epoch += 1
-    play.append(r.Lease(play.epoch, "two", "c-ber"))
+    play.append(r.Lease(play.epoch, "two", "c-ber", "at ber"))
     play.until_held()
     assert play.run.hold is not None
     assert play.run.hold.reason.code == "WORK-ELSEWHERE"
@@ -269,7 +269,7 @@ def test_work_that_another_controller_began_is_not_begun_again() -> None:
     play.until_held()
     assert play.started == [key]
     play.epoch += 1
-    play.append(r.Lease(play.epoch, "one", "c-fra"))
+    play.append(r.Lease(play.epoch, "one", "c-fra", "at fra"))
     play.works[key] = replace(play.works[key], status=WorkStatus.DONE)
     assert play.ask("retry").accepted
     play.until_closed()

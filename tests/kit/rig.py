@@ -46,6 +46,7 @@ class MemoryWorker:
         self.began: dict[str, int] = {}
         self.undone: set[str] = set()
         self.exit_code = 0
+        self.hidden = False
         self.calls: Counter[tuple[ActionKind, str]] = Counter()
 
     async def start(self, order: WorkOrder) -> None:
@@ -54,7 +55,7 @@ class MemoryWorker:
 
     async def poll(self, order: WorkOrder) -> WorkSight:
         began = self.began.get(order.key)
-        if began is None:
+        if began is None or self.hidden:
             return WorkSight(order.key, WorkStatus.ABSENT)
         if self.rig.clock.now().mono_ms - began < self.ms:
             return WorkSight(order.key, WorkStatus.RUNNING)

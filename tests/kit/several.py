@@ -164,6 +164,7 @@ class RigGround:
             points=self.freezer,
             access=access,
             controller=self._name,
+            jobs=self._several.jobs[self._name],
         )
         session = RigSession(Workspace(self._folder), journal, self.freezer)
         session.rig, session.freezer = rig, self.freezer
@@ -192,6 +193,7 @@ class Several:
         self.led: list[tuple[str, int]] = []
         self.said: list[str] = []
         self._read, self._closed = 0, False
+        self.jobs = dict.fromkeys(places, "one machine")
         self.grounds: dict[str, RigGround] = {}
         self.serving: dict[str, Serving] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -244,6 +246,11 @@ class Several:
             isinstance(decode_record(one.data).body, r.RunClosed) for one in new
         )
         return self._closed
+
+    def held(self, code: str) -> bool:
+        """Is this what the run was held for last?"""
+        holds = [o.body for o in self.records() if isinstance(o.body, r.Held)]
+        return bool(holds) and holds[-1].reason.code == code
 
     def tail(self) -> list[Any]:
         try:

@@ -228,6 +228,38 @@ def test_a_leader_stopped_at_any_moment(at_ms: int, tmp_path: Path) -> None:
     good(play(tmp_path, deed))
 
 
+def test_a_step_that_another_machine_began_is_not_begun_again(tmp_path: Path) -> None:
+    """The leader dies while its step runs; the next one cannot see it, and holds until
+    the first leads again."""
+
+    async def deed(several: Several) -> None:
+        first = several.leader
+        workers = several.rig.workers
+        several.jobs = {name: name for name in several.jobs}
+        several.serving[first].stop()
+        await several.until(lambda: several.leader not in ("", first))
+        first = several.leader
+        await several.open(first)
+        await several.until(lambda: any(one.began for one in workers.values()))
+        several.grounds[first].freezer.freeze()
+        for one in workers.values():
+            one.hidden = True
+        await several.until(lambda: several.held("WORK-ELSEWHERE"))
+        for one in workers.values():
+            one.hidden = False
+        several.grounds[first].freezer.thaw()
+        await several.until(lambda: several.serving[first].role is Role.FOLLOWS)
+        for name in several.serving:
+            if name != first:
+                several.serving[name].stop()
+        await several.until(lambda: several.leader == first)
+        answered = await several.serving[first].ask("retry", "ada", {})
+        assert answered.accepted, answered.reason
+        await several.until(several.ended)
+
+    good(play(tmp_path, deed))
+
+
 def test_a_leader_without_the_store_steps_down(tmp_path: Path) -> None:
     async def deed(several: Several) -> None:
         await several.open(several.leader)
