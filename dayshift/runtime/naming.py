@@ -1,7 +1,8 @@
 """Which of the estate's controllers this process is.
 
-And where what it starts lies. Told by `serve --name`, by the environment, or by the machine's own name; the only
-controller of an estate needs no name. What follows from it is decided elsewhere.
+And where what it starts lies. Told by `serve --name`, by the environment, or by the
+machine's own name; the only controller of an estate needs no name. What follows from it
+is decided elsewhere.
 """
 
 from __future__ import annotations
