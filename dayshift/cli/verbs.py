@@ -53,6 +53,7 @@ VERBS = (
     Verb("close", "exits", "close", "End the run; leave it drained.", EXITS),
     Verb("serve", "serve", "serve", "A controller that stays.", DO),
     Verb("report", "report", "report", "What users felt, what was decided.", PROVE),
+    Verb("journal", "journal", "app", "Export, import, move the journal.", PROVE),
     Verb("audit", "audit", "audit", "Verify the journal, offline.", PROVE),
     Verb("lab", "lab", "app", "A real estate on this machine.", PLAY),
     Verb("version", "version", "version", "Which Dayshift this is.", PLAY),

@@ -12,10 +12,9 @@ from typing import Any
 
 import msgspec
 
-from dayshift.errors import Bug, JournalBroken, Refused
+from dayshift.errors import JournalBroken, Refused
 from dayshift.journal.base import ORIGIN, Head, Row, SignedHead, Store
-from dayshift.journal.chain import record_hash
-from dayshift.journal.codec import canonical
+from dayshift.journal.chain import check_row
 from dayshift.journal.emergency import EMERGENCY, EmergencyDamaged, read_emergency
 from dayshift.journal.findings import HEAD, MARK, known_keys
 from dayshift.journal.reader import absent_reason
@@ -212,26 +211,16 @@ class _Audit:
 
 def _check_row(prev: Head, row: Row) -> tuple[Bad | None, str, dict[str, Any]]:
     """What is wrong with the record in `row` after `prev`; its kind and its fields."""
-    if row.seq != prev.seq + 1:
-        text = f"is missing; record {row.seq} stands in its place"
-        return Bad(prev.seq + 1, "unknown", text), "", {}
+    fault = check_row(prev, row)
     try:
         fields = msgspec.json.decode(row.data, type=dict[str, Any])
         kind = str(fields["body"]["kind"])
-        plain = canonical(fields) == row.data
-    except (ValueError, LookupError, TypeError, Bug) as error:
-        return Bad(row.seq, "unknown", f"cannot be read: {error}"), "", {}
-    found = record_hash(kind, row.data)
-    text = ""
-    if found != row.hash:
-        text = f"was changed: it hashes to {found[:16]}…, stored is {row.hash[:16]}…"
-    elif not plain:
-        text = "is not in canonical form"
-    elif fields.get("seq") != row.seq:
-        text = f"says that it is record {fields.get('seq')}: moved or inserted"
-    elif fields.get("prev") != prev.hash:
-        text = (
-            f"does not follow record {prev.seq}: that was replaced or removed, "
-            "or this one inserted"
-        )
-    return (Bad(row.seq, kind, text) if text else None), kind, fields
+    except (ValueError, LookupError, TypeError):
+        fields, kind = {}, "unknown"
+    missing = row.seq != prev.seq + 1
+    seq = prev.seq + 1 if missing else row.seq
+    return (
+        (Bad(seq, "unknown" if missing else kind, fault) if fault else None),
+        kind,
+        fields,
+    )

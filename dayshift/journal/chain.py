@@ -6,16 +6,19 @@ Here lives what a link is and why one does not hold. Pure: bytes in, records out
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
+import msgspec
 from msgspec.structs import force_setattr
 
-from dayshift.errors import JournalBroken, JournalNewer, Reason
+from dayshift.errors import Bug, JournalBroken, JournalNewer, Reason
 from dayshift.journal.base import Head, Row
-from dayshift.journal.codec import decode_record, encode_record, kind_of
+from dayshift.journal.codec import canonical, decode_record, encode_record, kind_of
 from dayshift.model.records import AnyBody, Record
 from dayshift.model.units import Instant
 
 _DOMAIN = b"dayshift/record/1/"
+_loose = msgspec.json.Decoder(dict[str, Any])
 
 
 def record_hash(kind: str, data: bytes) -> str:
@@ -67,6 +70,34 @@ def read_link(prev: Head, row: Row) -> Record:
         )
     force_setattr(record, "hash", row.hash)
     return record
+
+
+def check_row(prev: Head, row: Row) -> str:
+    """What is wrong with the bytes in `row` as the record after `prev`, or nothing.
+
+    Knows nothing of what records mean: those of a newer Dayshift are checked as well.
+    """
+    if row.seq != prev.seq + 1:
+        return f"is missing; record {row.seq} stands in its place"
+    try:
+        fields = _loose.decode(row.data)
+        kind = str(fields["body"]["kind"])
+        plain = canonical(fields) == row.data
+    except (ValueError, LookupError, TypeError, Bug) as error:
+        return f"cannot be read: {error}"
+    found = record_hash(kind, row.data)
+    if found != row.hash:
+        return f"was changed: it hashes to {found[:16]}…, stored is {row.hash[:16]}…"
+    if not plain:
+        return "is not in canonical form"
+    if fields.get("seq") != row.seq:
+        return f"says that it is record {fields.get('seq')}: moved or inserted"
+    if fields.get("prev") != prev.hash:
+        return (
+            f"does not follow record {prev.seq}: that was replaced or removed, "
+            "or this one inserted"
+        )
+    return ""
 
 
 def verify_link(prev: Head, row: Row) -> Reason | None:

@@ -265,9 +265,13 @@ class Journal(JournalView):
         if has.journal != self.journal_id:
             raise Refused(_wave_taken(self.estate, has))
 
-    def release_wave(self) -> None:
-        """Give the token back; without having it nothing happens."""
-        self._store.release_wave(self.journal_id)
+    def release_wave(self, journal: str = "") -> None:
+        """Give the token back; without having it nothing happens.
+
+        Args:
+            journal: another one that is lost for good; empty: this one.
+        """
+        self._store.release_wave(journal or self.journal_id)
 
     def save_snapshot(self, seq: int, data: bytes) -> None:
         """Keep the state folded up to record `seq`; it is believed for this chain only.

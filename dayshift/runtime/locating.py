@@ -25,12 +25,21 @@ def access_to(base: Path, estate: str, store: StoreSpec) -> Access:
     return Access(store, estate, base, Secrets(base).resolve, RealClock())
 
 
+def access_in(base: Path, file: str, folder: Path | None = None) -> Access:
+    """The store under `journal:` of an estate's file; paths in it start at `base`.
+
+    Raises:
+        SettingsInvalid: the file is not there, or not right.
+    """
+    return access_to(base, *load_journal((folder or base) / file, options_of))
+
+
 def locate(base: Path, state_dir: Path) -> Access:
     """How the journal of the estate in `base` is reached."""
     path = base / ESTATE_FILE
     if path.is_file():
         try:
-            return access_to(base, *load_journal(path, options_of))
+            return access_in(base, ESTATE_FILE)
         except SettingsInvalid:
             pass  # at 3 a.m. a broken file must not hide where the run is
     noted = recall(state_dir)

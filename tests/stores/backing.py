@@ -28,6 +28,7 @@ class Backing:
         self.clock = RealClock()
         self._spec = spec
         self.estate = f"e{next(_numbers)}"
+        self.only: Path | None = None
         self._open: list[Store] = []
 
     def _secret(self, reference: str) -> str:
@@ -42,7 +43,7 @@ class Backing:
         return self.access.shared
 
     def folder(self, who: str) -> Path:
-        path = self.base / (who if self.shared else "journal")
+        path = self.only or self.base / (who if self.shared else "journal")
         path.mkdir(parents=True, exist_ok=True)
         return path
 

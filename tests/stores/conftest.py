@@ -34,10 +34,21 @@ KINDS = [
 
 @pytest.fixture(params=KINDS)
 def backing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backing]:
-    kind = request.param
-    spec = (
+    made = Backing(tmp_path, spec_of(request, request.param))
+    yield made
+    made.close()
+
+
+def spec_of(request: pytest.FixtureRequest, kind: str) -> StoreSpec:
+    spec: StoreSpec = (
         StoreSpec() if kind == "sqlite" else request.getfixturevalue(f"{kind}s").spec()
     )
-    made = Backing(tmp_path, spec)
+    return spec
+
+
+@pytest.fixture(params=KINDS)
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backing]:
+    """A second store, of any kind, elsewhere."""
+    made = Backing(tmp_path / "other", spec_of(request, request.param))
     yield made
     made.close()
