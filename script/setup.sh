@@ -50,3 +50,21 @@ setup() {
     wanted=$(cat "$root/$1.txt" "$root/pyproject.toml" | sha256sum)
     [ "$(cat "$stamp-$1" 2>/dev/null || true)" = "$wanted" ] || install "$1" "$wanted"
 }
+
+# The real stores for the tests: etcd and PostgreSQL, from Debian's packages.
+setup_daemons() {
+    local missing=()
+    command -v etcd >/dev/null || missing+=(etcd-server)
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+        command -v initdb >/dev/null || missing+=(postgresql)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "Installing ${missing[*]} …"
+        { apt-get update && DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y --no-install-recommends "${missing[@]}"; } \
+            >"$venv/daemons.log" 2>&1 && return 0
+        tail -n 5 "$venv/daemons.log" >&2
+    fi
+    say "The tests of the stores need ${missing[*]}: install them (Debian: apt install"
+    say "${missing[*]}). Without them these tests are skipped, and fail where CI is set."
+}
