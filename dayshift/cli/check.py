@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dayshift.cli import checking, files, looking, placing, say
+from dayshift.cli import checking, files, looking, placing, say, storing
 from dayshift.cli.checking import Finding
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.telling import peek
@@ -16,6 +16,7 @@ from dayshift.core.state import JournalState
 from dayshift.errors import EXIT_DONE, EXIT_REFUSED
 from dayshift.model.estate import Estate
 from dayshift.model.units import percent
+from dayshift.runtime.locating import access_to
 from dayshift.runtime.naming import controller_name
 from dayshift.runtime.session import Workspace
 from dayshift.surfaces import words
@@ -34,12 +35,14 @@ def check(cli: Cli) -> int:
     """
     workspace = Workspace(cli.base)
     estate = files.load_estate(cli)
-    state = peek(workspace) or JournalState(estate=estate.name)
+    stored = _store(workspace, estate)
+    state = _state(workspace, stored) or JournalState(estate=estate.name)
     seen = asyncio.run(looking.look(workspace, estate, None))
     me = controller_name(estate)
     found = [
         *checking.findings(estate, state, seen.sight, seen.abilities),
         *placing.findings(estate, seen.abilities, me),
+        *(storing.store_findings(stored) if stored else ()),
     ]
     bad = [one.reason for one in found if one.reason is not None]
     if cli.as_json:
@@ -55,6 +58,21 @@ def check(cli: Cli) -> int:
             else f"all {len(found)} good; next `dayshift plan change.yaml`"
         )
     return EXIT_REFUSED if bad else EXIT_DONE
+
+
+def _store(workspace: Workspace, estate: Estate) -> storing.StoreStory | None:
+    """A store that several controllers share; the file here needs no line."""
+    access = access_to(workspace.base, estate.name, estate.journal)
+    return storing.look_at_store(workspace, access) if access.shared else None
+
+
+def _state(
+    workspace: Workspace, stored: storing.StoreStory | None
+) -> JournalState | None:
+    """What the journal amounts to, where it can be read at all."""
+    if stored is not None and stored.fault:
+        return None
+    return peek(workspace)
 
 
 def _print(estate: Estate, state: JournalState, found: list[Finding]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dayshift.cli import ending, say, telling
+from dayshift.cli import ending, say, storing, telling
 from dayshift.cli.everywhere import Cli
 from dayshift.errors import EXIT_DONE
 from dayshift.runtime.session import Workspace
@@ -47,10 +47,20 @@ def _show(cli: Cli, page: Callable[[Story], str]) -> int:
         say.line(to_json(story))
         return EXIT_DONE
     say.out(page(story).rstrip("\n"))
+    _tell_store(cli)
     if not story.watched and story.status not in ("closed", "idle"):
         who = ending.SILENT if story.silent else ending.NOBODY_RUNS
         say.out(f"\n{who}\n  next     {ending.go_on(story)}")
     return EXIT_DONE
+
+
+def _tell_store(cli: Cli) -> None:
+    """A store that several controllers share: its members, and who leads."""
+    workspace = Workspace(cli.base)
+    access = workspace.access()
+    if access.shared:
+        for line in storing.look_at_store(workspace, access).lines():
+            say.out(line)
 
 
 def watch(

@@ -21,7 +21,7 @@ from dayshift.errors import JournalBroken, JournalFull, Reason, Refused
 from dayshift.model.units import Clock, elapsed_ms
 
 Json = dict[str, Any]
-INVALID, EXHAUSTED, DENIED, UNAUTHENTICATED = 3, 8, 7, 16
+INVALID, DENIED, UNAUTHENTICATED = 3, 7, 16
 CONNECT_MS_MAX = 700
 PAUSE_MS = 60
 """Between two rounds over all endpoints; an election takes about a second."""
@@ -158,7 +158,10 @@ class Gateway:
         try:
             found = _decoder.decode(answer.content)
         except msgspec.DecodeError:
-            raise _Rejected(0, f"HTTP {answer.status_code}, not JSON") from None
+            # So it refuses a client's certificate that carries a name.
+            bad = answer.status_code == httpx.codes.BAD_REQUEST
+            text = f"HTTP {answer.status_code}: {answer.text.strip()[:200]}"
+            raise _Rejected(DENIED if bad else 0, text) from None
         if answer.status_code != httpx.codes.OK or "error" in found:
             raise _rejected(found, answer.status_code)
         return found
@@ -256,7 +259,8 @@ def _denied(text: str) -> Reason:
         f"etcd does not let Dayshift in ({text})",
         because="user, password or role are not those that etcd knows",
         so="nothing was read or written",
-        next="correct `user` and `password` under `journal.options`, or its role",
+        next="correct `user` and `password` under `journal.options`, or its role; a "
+        "client certificate must carry no common name where users are switched on",
     )
 
 
