@@ -26,6 +26,7 @@ CONNECT_MS_MAX = 700
 PAUSE_MS = 60
 """Between two rounds over all endpoints; an election takes about a second."""
 _STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
+_NOT_LET_IN = ("authentication", "user name is empty")
 _NO_SPACE = "database space exceeded"
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Json)
@@ -170,7 +171,8 @@ class Gateway:
         """Raise what no other endpoint would answer otherwise."""
         if _NO_SPACE in error.message:
             raise JournalFull(_no_space(error.message)) from None
-        if error.code in (DENIED, UNAUTHENTICATED) or "authentication" in error.message:
+        told = any(one in error.message for one in _NOT_LET_IN)
+        if error.code in (DENIED, UNAUTHENTICATED) or told:
             raise Refused(_denied(error.message)) from None
         if "corrupt" in error.message:
             raise JournalBroken(_corrupt(error.message), 0) from None
