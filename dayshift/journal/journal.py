@@ -104,11 +104,7 @@ class Journal(JournalView):
                     raise examine(folder, estate, lock, claims, access).refusal()
                 undo.callback(lock.release, clean=False)
                 points.at(Point.LOCKED)
-                seen = examine(folder, estate, lock, claims, access)
-                if seen.cell.doing is Doing.REFUSE:
-                    raise seen.refusal()
-                if seen.head == ORIGIN:
-                    _mark_origin(folder)
+                seen = _examined(folder, estate, lock, claims, access)
                 store = open_writer(access, folder, lock)
                 undo.callback(store.close)
                 epoch = _next_epoch(store, seen)
@@ -294,6 +290,18 @@ class Journal(JournalView):
             self._head_file.close()
             self._mark.close()
             self._lock.release(clean=True)
+
+
+def _examined(
+    folder: Path, estate: str, lock: WriterLock, claims: Sequence[Claim], access: Access
+) -> Examination:
+    """What lies there, if it may be led; a new journal has its first witness then."""
+    seen = examine(folder, estate, lock, claims, access)
+    if seen.cell.doing is Doing.REFUSE:
+        raise seen.refusal()
+    if seen.head == ORIGIN:
+        _mark_origin(folder)
+    return seen
 
 
 def _create(store: Store, estate: str, clock: Clock, journal_id: str) -> None:
