@@ -310,7 +310,7 @@ class Orchestrator:
         try:
             written = self.journal.append(*bodies, run=self.run.run)
         except JournalFull:
-            if not self._may_use_emergency():
+            if not self._may_use_emergency(bodies):
                 raise
             written = self.journal.append_emergency(*bodies, run=self.run.run)
         self.points.at(Point.WRITTEN)
@@ -331,14 +331,15 @@ class Orchestrator:
             self.journal.save_snapshot(self.state.seq, msgspec.json.encode(self.state))
             self.points.at(Point.SNAPSHOT_KEPT)
 
-    def _may_use_emergency(self) -> bool:
-        """Safe verbs go on when the store is full (break-glass)."""
+    def _may_use_emergency(self, bodies: tuple[r.AnyBody, ...]) -> bool:
+        """Safe verbs go on with a full store, and so does taking users from harm."""
         run = self.run
         asked = any(
             one.verb in overrides.GOES_ON_WITHOUT_STORE for one in run.requests.values()
         )
         forced = self.state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
-        return forced or asked
+        leaves = any(isinstance(one, r.Retreating) for one in bodies)
+        return forced or asked or leaves or run.now_at.retreat is not None
 
     def _sign(self, phase_changed: bool) -> None:
         now = self.clock.now()

@@ -334,6 +334,7 @@ APART = {
     "WORK-ELSEWHERE": "test_fences",
     "UNFENCED": "test_fences",
     "NOT-FENCED-YET": "test_fences",
+    "LEASE-MISPLACED": "test_leases",
 }
 """Guards of several controllers, which a play of one cannot meet, and their tests."""
 MET = sorted(set(overrides.TABLE) - INTERLOCK - set(APART))
