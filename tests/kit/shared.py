@@ -157,7 +157,10 @@ class SharedStore:
     async def watch(
         self, head: Head, wanted: frozenset[Stir], clock: Clock, timeout_ms: int
     ) -> frozenset[Stir]:
-        return await poll(lambda: stirred(self, head, wanted), clock, timeout_ms)
+        async def look() -> frozenset[Stir]:
+            return stirred(self, head, wanted)
+
+        return await poll(look, clock, timeout_ms)
 
     def close(self) -> None:
         if self._at.leader_of is self:
