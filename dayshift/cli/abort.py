@@ -9,6 +9,7 @@ from dayshift.cli.confirming import confirm
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.foreground import Foreground, Manner
 from dayshift.cli.options import Plain, Yes
+from dayshift.cli.submitted import Following
 from dayshift.core.exits import abort_consequence
 from dayshift.errors import EXIT_DONE
 from dayshift.runtime.session import Session, Workspace
@@ -30,6 +31,9 @@ def abort(cli: Cli, yes: Yes = False, as_lines: Plain = False) -> int:
         say.note(text)
     confirm(cli, "Abort this run?", yes)
     if controller.ask(cli, "abort", {}):
+        if controller.serving(cli):
+            # Controllers that serve stay; the run is what comes to an end.
+            return Following(cli, Manner(True, as_lines), run.run).go()
         try:
             return asyncio.run(look.follow(cli, workspace, as_lines, True))
         except telling.NOBODY:
