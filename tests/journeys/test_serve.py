@@ -200,12 +200,12 @@ def strike(lab: Estate, how: signal.Signals, ended: subprocess.Popen[bytes]) -> 
     return newest.at.wall_ms - at_ms if newest else -1
 
 
-def submit(lab: Estate, at: str) -> subprocess.Popen[bytes]:
+def submit(lab: Estate, at: str, *options: str) -> subprocess.Popen[bytes]:
     argv = [lab.spec.python, "-m", "dayshift", "run", "change.yaml", "--yes"]
     place = lab.places[at]
     with (lab.folder / "run.log").open("ab") as out:
         return subprocess.Popen(
-            [*argv, "--plain", "--exit-when-held"],
+            [*argv, "--plain", *options],
             cwd=place.folder,
             stdout=out,
             stderr=out,
@@ -214,7 +214,7 @@ def submit(lab: Estate, at: str) -> subprocess.Popen[bytes]:
 
 def campaign(lab: Estate, dice: random.Random, most: int) -> list[int]:
     """One whole run under strikes; the takeovers, in ms."""
-    run = submit(lab, dice.choice(list(PLACES)))
+    run = submit(lab, dice.choice(list(PLACES)), "--exit-when-held")
     eventually(
         lambda: any(isinstance(o.body, r.RunOpened) for o in lab.bodies()),
         f"the run is open {(lab.folder / 'run.log').read_text()} {lab.said()}",
