@@ -183,6 +183,7 @@ def _half_drained(world: Running) -> bool:
 
 
 MOMENTS: dict[str, Callable[[Running], bool]] = {
+    "preflight": lambda world: world.run.now_at.phase is r.Phase.PREFLIGHT,
     "draining": _half_drained,
     "emptying": lambda world: world.run.now_at.phase is r.Phase.EMPTYING,
     "working": lambda world: world.run.now_at.phase is r.Phase.WORKING,

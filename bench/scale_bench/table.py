@@ -31,6 +31,7 @@ TIMES: tuple[tuple[str, Value], ...] = (
     ("plan", lambda one: one.plan_us),
     ("review", lambda one: one.review_us),
     ("seal the plan", lambda one: one.seal_us),
+    ("decide, preflight", lambda one: one.decide_us["preflight"]),
     ("decide, draining", lambda one: one.decide_us["draining"]),
     ("decide, emptying", lambda one: one.decide_us["emptying"]),
     ("decide, working", lambda one: one.decide_us["working"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dayshift.errors import Reason
-from dayshift.model.estate import ControllerSpec, Estate, MeterSpec, Service
+from dayshift.model.estate import ControllerSpec, Estate
 from dayshift.model.evidence import Side
 
 CODE = "SHARED-FATE"
@@ -107,11 +107,14 @@ def _meters(estate: Estate, region: str) -> Iterator[Reason]:
     """Users are seen everywhere, and the other regions from both sides, by a meter
     whose own place stays up."""
     for service in estate.moving():
+        if all(one.place != region for one in service.meters):
+            continue
+        sees = [(one, frozenset(one.regions)) for one in service.meters]
         for seen in service.shares:
             for side in Side:
                 if seen == region and side is Side.REGION:
                     continue
-                meters = _that_see(service, seen, side)
+                meters = [m for m, what in sees if m.side is side and seen in what]
                 if meters and all(one.place == region for one in meters):
                     yield _fate(
                         f"what sees {service.name} in {seen} from the {side.value} "
@@ -119,10 +122,6 @@ def _meters(estate: Estate, region: str) -> Iterator[Reason]:
                         f"{region}",
                         "declare a meter with another `place`",
                     )
-
-
-def _that_see(service: Service, region: str, side: Side) -> list[MeterSpec]:
-    return [m for m in service.meters if m.side is side and region in m.regions]
 
 
 def _move(region: str) -> str:
