@@ -185,7 +185,7 @@ def _half_drained(world: Running) -> bool:
 MOMENTS: dict[str, Callable[[Running], bool]] = {
     "preflight": lambda world: world.run.now_at.phase is r.Phase.PREFLIGHT,
     "draining": _half_drained,
-    "emptying": lambda world: world.run.now_at.phase is r.Phase.EMPTYING,
+    "holding": lambda world: len(decide(world.state, world.sight()).actions) > 1,
     "working": lambda world: world.run.now_at.phase is r.Phase.WORKING,
     "returning": lambda world: world.run.now_at.phase is r.Phase.RETURNING,
 }

@@ -33,7 +33,7 @@ TIMES: tuple[tuple[str, Value], ...] = (
     ("seal the plan", lambda one: one.seal_us),
     ("decide, preflight", lambda one: one.decide_us["preflight"]),
     ("decide, draining", lambda one: one.decide_us["draining"]),
-    ("decide, emptying", lambda one: one.decide_us["emptying"]),
+    ("decide, holding", lambda one: one.decide_us["holding"]),
     ("decide, working", lambda one: one.decide_us["working"]),
     ("decide, returning", lambda one: one.decide_us["returning"]),
     ("fold of one step, longest", lambda one: max(one.fold_us.values())),

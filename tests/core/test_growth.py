@@ -102,7 +102,7 @@ def keeping(regions: int, name: str) -> int:
 
 @pytest.mark.parametrize("work", [deciding, looking, acting, checking, keeping])
 @pytest.mark.parametrize(
-    "name", ["preflight", "draining", "emptying", "working", "returning"]
+    "name", ["preflight", "draining", "holding", "working", "returning"]
 )
 def test_a_step_grows_with_the_estate(
     work: Callable[[int, str], int], name: str
