@@ -91,10 +91,7 @@ def look(desk: Desk) -> None:
 def _back(desk: Desk, dial: str) -> Reverted | None:
     """What the device wrote by itself, not noted yet."""
     seen = desk.sight.dials.get(dial)
-    pending = any(
-        one.result is None and one.action.target == dial
-        for one in desk.run.asked.values()
-    )
+    pending = dial in desk.busy
     confirmed_at = desk.state.confirmed_at.get(dial)
     if seen is None or pending or (confirmed_at and _older(seen.at, confirmed_at)):
         return None
@@ -116,8 +113,9 @@ def went_back(state: JournalState, dial: str, one: InstanceReading) -> bool:
     if claim is None or one.setting is None or dial not in state.plan.baseline:
         return False
     ours = (claim.estate, claim.journal) == (state.estate, state.journal)
-    new = one.setting != state.confirmed.get(dial)
-    return ours and new and claim.reverted and state.allows(dial, one)
+    if not ours or not claim.reverted:
+        return False
+    return one.setting != state.confirmed.get(dial) and state.allows(dial, one)
 
 
 def _fades(desk: Desk, dial: str, leased: Leased) -> bool:
