@@ -21,6 +21,8 @@ T = TypeVar("T")
 STUCK_S = 5.0
 """Real seconds without event, timer or thread until a program is called stuck."""
 OUTSIDE_EVERY = 16
+TURNS_MAX = 50_000
+"""So many turns of the loop at one instant are a circle: nothing waits there."""
 EPOCH_MS = 1_700_000_000_000
 
 
@@ -37,6 +39,10 @@ class _Jumping(selectors.DefaultSelector):
         if timeout == 0:
             # Asked once in a while only: nothing here comes from outside.
             self.loop.idle += 1
+            self.loop.turns += 1
+            if self.loop.turns > TURNS_MAX:
+                self.loop.turns = 0
+                raise Stuck("it turns in circles, and no time passes")
             return super().select(0) if self.loop.idle % OUTSIDE_EVERY == 0 else []
         ready = super().select(0)
         if ready:
@@ -49,6 +55,7 @@ class _Jumping(selectors.DefaultSelector):
                 raise Stuck("nothing is ready, no timer is set and no thread runs")
             return ready
         self.loop.virtual_s += timeout
+        self.loop.turns = 0
         return ready
 
 
@@ -57,6 +64,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         self.virtual_s = 0.0
         self.threads = 0
         self.idle = 0
+        self.turns = 0
         selector = _Jumping()
         selector.loop = self
         super().__init__(selector)

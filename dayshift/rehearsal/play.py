@@ -19,7 +19,7 @@ from dayshift.journal.reader import JournalReader
 from dayshift.model.plan import Plan
 from dayshift.rehearsal import stage as staging
 from dayshift.rehearsal.checkers import Violation, check
-from dayshift.rehearsal.clock import SeededEntropy, VirtualClock, run_virtual
+from dayshift.rehearsal.clock import SeededEntropy, Stuck, VirtualClock, run_virtual
 from dayshift.rehearsal.controllers import Controllers
 from dayshift.rehearsal.faults import CATALOGUE
 from dayshift.rehearsal.history import History
@@ -101,6 +101,10 @@ def play(
         return run_virtual(
             lambda clock: _program(plan, seed, only, place, clock, drawn)
         )
+    except Stuck as error:
+        bug = Violation("bug", 0, str(error))
+        result = Result(seed, "stopped", 0, "", violations=(bug,), refused=str(error))
+        return Played(result, History(), (), str(error))
     finally:
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)

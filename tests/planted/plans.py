@@ -24,6 +24,7 @@ from dayshift.model.estate import (
     RegionWork,
     ResidueClass,
     Service,
+    VotingSpec,
     WorkStep,
 )
 from dayshift.model.evidence import Side
@@ -90,6 +91,11 @@ def short() -> Plan:
     return planner.make(_one(), change("fra", "ber"), Verb.MAINTAIN)
 
 
+def slow_drain() -> Plan:
+    """A drain of two steps with time between them."""
+    return planner.make(_one(drain_dwell_ms=20_000), change("fra"), Verb.MAINTAIN)
+
+
 def close_to_limit() -> Plan:
     """The work only just fits the absence limit."""
     return planner.make(_one(absence_ms=70_000), change("fra"), Verb.MAINTAIN)
@@ -115,3 +121,10 @@ def wide() -> Plan:
     mail = service("mail", shares, (DialSpec("anycast", DialKind.SWITCH, REF),), 400)
     wanted = change("ber", "muc", undo=False)
     return planner.make(estate((shop, mail)), wanted, Verb.MAINTAIN)
+
+
+def voters_in_fra() -> Plan:
+    """Two of three voters stand in the first region that is taken out."""
+    voters = VotingSpec("etcd", {"a": "fra", "b": "fra", "c": "ber"})
+    made = replace(_one(), voting=(voters,))
+    return planner.make(made, change("fra", "ber"), Verb.MAINTAIN)
