@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState, Status
-from dayshift.errors import DayshiftError, DriverRetry, JournalFull, Reason
+from dayshift.errors import Bug, DayshiftError, DriverRetry, JournalFull, Reason
 from dayshift.journal.journal import Journal
 from dayshift.model import records as r
 from dayshift.model.plan import Verb
@@ -273,6 +273,8 @@ class Controllers:
         self.task: asyncio.Task[RunState] | None = None
         self.failure: BaseException | None = None
         """What stopped a controller that nobody killed."""
+        self.bug: BaseException | None = None
+        """Our own mistake: nobody starts that again and again."""
         self.state = JournalState()
         self.head = ""
 
@@ -333,6 +335,7 @@ class Controllers:
             self.lead()
         except (DayshiftError, Died) as error:
             self.failure = error
+            self.bug = error if isinstance(error, Bug) else self.bug
 
     def _begin(self, journal: Journal) -> JournalState:
         state = JournalState()
@@ -358,6 +361,7 @@ class Controllers:
             raise asyncio.CancelledError from None
         except (DayshiftError, ExceptionGroup) as error:
             self.failure = error
+            self.bug = error if isinstance(error, Bug) else self.bug
             raise
 
     async def stop(self, where: str) -> None:

@@ -12,6 +12,8 @@ from dayshift.rehearsal.stage import Stage
 TRIES = 6
 RESTART_MS = (1_000, 90_000)
 LOOK_MS = 2_000
+LIVES_MAX = 40
+"""Nobody starts it more often than this."""
 
 
 class Operator:
@@ -34,7 +36,7 @@ class Operator:
     async def watch(self) -> None:
         """Until the run is closed or nothing more can be done."""
         look_ms = max(LOOK_MS, self.controllers.pace.held_ms)
-        while not self.controllers.closed and not self.gave_up:
+        while not (self.controllers.closed or self.gave_up or self.controllers.bug):
             await self.controllers.clock.sleep(look_ms)
             if not self.controllers.leading:
                 await self._start_again()
@@ -90,4 +92,4 @@ class Operator:
         self.controllers.start()
         if self.controllers.failure is not None:
             self.tries += 1
-            self.gave_up = self.tries >= TRIES
+        self.gave_up = self.tries >= TRIES or self.controllers.lives > LIVES_MAX

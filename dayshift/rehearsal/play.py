@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from dayshift.core.state import Status
-from dayshift.errors import Bug, DayshiftError
+from dayshift.errors import DayshiftError
 from dayshift.journal.codec import canonical
 from dayshift.journal.reader import JournalReader
 from dayshift.model.plan import Plan
@@ -162,7 +162,7 @@ async def _until_done(
             if controllers.closed:
                 return
         await clock.sleep(1_000)
-        if isinstance(controllers.failure, Bug):
+        if controllers.bug is not None:
             return
 
 
@@ -183,10 +183,10 @@ def _played(
     opened = run.opened.mono_ms if run else 0
     closed = run.closed.mono_ms if run and run.closed else history.ended_ms
     violations = check(history)
-    if isinstance(controllers.failure, Bug):
+    if controllers.bug is not None:
         violations = (
             *violations,
-            Violation("bug", history.ended_ms, str(controllers.failure), ()),
+            Violation("bug", history.ended_ms, str(controllers.bug), ()),
         )
     from dayshift.rehearsal.hurt import ours
 

@@ -279,7 +279,8 @@ MUTANTS = (
             without_check(SET, "_no_drift"),
             ("dayshift.core.guards.dials_reason", lambda *args: None),
         ),
-        (Storm("dial-drifts", Phase.WORKING, 900_000, 500),),
+        (Storm("dial-drifts", Phase.DRAINING, 900_000, 3_000),),
+        plans.slow_drain,
     ),
     Mutant(
         "take-before-release",

@@ -16,7 +16,12 @@ def check(case: Case) -> list[Violation]:
         if action and write.revert_ms and "/drain/" not in action["key"]:
             what = f"a write at {write.dial} that is no drain expires by itself"
             found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
-        if action and "/drain/" in action["key"] and not write.revert_ms:
+        forever = case.plan["verb"] == "evacuate" or action.get("override")
+        if action and forever and write.revert_ms:
+            what = f"an emergency's write at {write.dial} goes back by itself"
+            found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
+        drains = action and "/drain/" in action["key"]
+        if drains and not forever and not write.revert_ms:
             what = f"a drain at {write.dial} would not expire by itself"
             found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
     for start in case.history.of("start"):

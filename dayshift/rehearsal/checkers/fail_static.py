@@ -10,7 +10,7 @@ NAME = "fail-static"
 def check(case: Case) -> list[Violation]:
     found = []
     died = {one.what: one.at_ms for one in case.history.of("crash")}
-    closed = [one["at"]["mono_ms"] for one in case.kinds("run-closed")]
+    closed = [one["seq"] for one in case.kinds("run-closed")]
     for write in case.history.writes:
         if write.refused:
             continue
@@ -18,7 +18,7 @@ def check(case: Case) -> list[Violation]:
             what = f"{write.controller} was dead and wrote dial {write.dial}"
             found.append(Violation(NAME, write.at_ms, what))
         ours = write.token.claim.journal == case.journal
-        if ours and closed and write.at_ms > closed[0]:
+        if ours and closed and write.token.claim.seq > closed[0]:
             what = f"the run was closed and wrote dial {write.dial}"
             found.append(Violation(NAME, write.at_ms, what))
     return found
