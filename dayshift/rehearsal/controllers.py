@@ -333,9 +333,15 @@ class Controllers:
         self.failure = None
         try:
             self.lead()
-        except (DayshiftError, Died) as error:
-            self.failure = error
-            self.bug = error if isinstance(error, Bug) else self.bug
+        except (Exception, Died) as error:
+            self._stopped(error)
+
+    def _stopped(self, error: BaseException) -> None:
+        """A controller ended by itself; what nobody foresaw is a bug."""
+        self.failure = error
+        foreseen = isinstance(error, (DayshiftError, Died))
+        if isinstance(error, Bug) or not foreseen:
+            self.bug = error
 
     def _begin(self, journal: Journal) -> JournalState:
         state = JournalState()
@@ -359,9 +365,8 @@ class Controllers:
             return await orchestrator.go()
         except Died:
             raise asyncio.CancelledError from None
-        except (DayshiftError, ExceptionGroup) as error:
-            self.failure = error
-            self.bug = error if isinstance(error, Bug) else self.bug
+        except Exception as error:
+            self._stopped(error)
             raise
 
     async def stop(self, where: str) -> None:

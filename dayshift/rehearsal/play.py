@@ -186,7 +186,7 @@ def _played(
     if controllers.bug is not None:
         violations = (
             *violations,
-            Violation("bug", history.ended_ms, str(controllers.bug), ()),
+            Violation("bug", history.ended_ms, repr(controllers.bug), ()),
         )
     from dayshift.rehearsal.hurt import ours
 

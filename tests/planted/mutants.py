@@ -66,7 +66,7 @@ def _a_bit_more(former: Any) -> Any:
 @wraps
 def _never_expires(former: Any) -> Any:
     """A drain stays, also where the controller dies in the middle of it."""
-    return lambda self, stage, key, revert=False: former(self, stage, key, False)
+    return lambda self, stage, key, **revert: former(self, stage, key)
 
 
 @wraps
