@@ -1,4 +1,4 @@
-"""Each planted bug is found by the rehearsal, as what it is; without it all is clean."""
+"""Each planted bug is found by the rehearsal; without it the same seed is clean."""
 
 from __future__ import annotations
 

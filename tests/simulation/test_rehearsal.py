@@ -66,10 +66,11 @@ def test_kept_seeds_stay_clean(plan: str, seed: int) -> None:
     assert not play(getattr(plans, plan)(), seed).result.violations
 
 
+@pytest.mark.rehearsal
 @pytest.mark.parametrize("fault", [one.name for one in CATALOGUE])
 def test_every_fault_comes_and_breaks_nothing(fault: str) -> None:
     """Alone, at some seed it really happens; whether it does depends on the run."""
-    results = [play(plans.short(), seed, (fault,)).result for seed in range(6)]
+    results = [play(plans.short(), seed, (fault,)).result for seed in range(3)]
     assert any(one.weather for one in results)
     assert not [one for one in results if one.violations]
 
@@ -90,7 +91,7 @@ def test_a_duty_that_stands_elsewhere_is_left_there() -> None:
 
 def test_a_sleep_between_check_and_write_writes_nothing_old() -> None:
     """A stopped process that goes on must look again before it moves users."""
-    for seed in range(12):
+    for seed in range(6):
         result = play(plans.short(), seed, ("controller-sleeps-writing",)).result
         assert not result.violations, (seed, result.violations)
 
