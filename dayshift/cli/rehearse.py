@@ -77,7 +77,7 @@ def rehearse(
         lambda: clock.now().mono_ms,
         faults,
         jobs,
-        _show if not cli.as_json and sys.stderr.isatty() else lambda progress: None,
+        lambda progress: None if cli.as_json else _show(progress),
     )
     if keep_in is not None:
         for one in results:
@@ -87,13 +87,9 @@ def rehearse(
     if not faults:
         rehearsed.note(Workspace(cli.base).state_dir, found, clock.now().wall_ms)
     if cli.as_json:
+        bad = [one for one in results if one.violations]
         say.document(
-            {
-                "ok": not found.violations,
-                "summary": found,
-                "advice": advised,
-                "violations": [one for one in results if one.violations],
-            }
+            {"ok": not bad, "summary": found, "advice": advised, "violations": bad}
         )
     else:
         for line in page(found, advised, change.name):
@@ -127,6 +123,8 @@ def _replay(cli: Cli, plan: Plan, seed: int, only: tuple[str, ...]) -> int:
 
 def _show(progress: Progress) -> None:
     """One line that is written over; a violation is said as soon as it is known."""
+    if not sys.stderr.isatty():
+        return
     left = f", {words.span(progress.left_s * 1000)} left" if progress.done else ""
     bad = (
         f", {progress.violations} with a broken promise" if progress.violations else ""

@@ -80,13 +80,7 @@ class Orchestrator:
             name: dial.describe().fence for name, dial in drivers.dials.items()
         }
         self.observer = Observer(
-            self.estate,
-            drivers,
-            self.watch,
-            clock,
-            lambda: self.state,
-            self.order,
-            pace,
+            self.estate, drivers, self.watch, clock, self._now, self.order, pace
         )
         self.actuator = Actuator(
             drivers,
@@ -111,6 +105,9 @@ class Orchestrator:
         self._failure: BaseException | None = None
         self._signed: Instant | None = None
         self._snapshot_seq = state.seq
+
+    def _now(self) -> JournalState:
+        return self.state
 
     @property
     def run(self) -> RunState:

@@ -91,11 +91,11 @@ class Case:
 
     def down_ms(self, region: str, at_ms: int) -> int:
         """For how long the region had been down by then; -1 if it was up."""
-        since = -1
+        since: int | None = None
         for one in self.history.of("down", "up"):
             if one.what == region and one.at_ms <= at_ms:
-                since = one.at_ms if one.kind == "down" else -1
-        return at_ms - since if since >= 0 else -1
+                since = one.at_ms if one.kind == "down" else None
+        return -1 if since is None else at_ms - since
 
     def kinds(self, *kinds: str) -> Iterator[Json]:
         for one in self.records:
