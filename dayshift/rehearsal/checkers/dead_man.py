@@ -1,4 +1,4 @@
-"""Invariant 6: what expires by itself does so only while a region is being drained.
+"""Invariant 6: only drains and rungs expire by themselves; an emergency never does.
 
 Before work starts, every dial was held: no expiring write is left in a region at work.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 from dayshift.rehearsal.checkers.seeing import Case, Violation
 
 NAME = "dead-man"
+EXPIRING = ("drain", "rung", "arm")
+"""Writes that a lease may stand behind, and the one that arms it again."""
 
 
 def check(case: Case) -> list[Violation]:
     found = []
     for write, action in case.obeyed():
-        if action and write.revert_ms and "/drain/" not in action["key"]:
-            what = f"a write at {write.dial} that is no drain expires by itself"
+        may = action and any(f"/{word}/" in action["key"] for word in EXPIRING)
+        if action and write.revert_ms and not may:
+            what = f"a write at {write.dial} expires that is neither drain nor rung"
             found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
         forever = case.plan["verb"] == "evacuate" or action.get("override")
         if action and forever and write.revert_ms:
