@@ -66,7 +66,7 @@ def _a_bit_more(former: Any) -> Any:
 @wraps
 def _never_expires(former: Any) -> Any:
     """A drain stays, also where the controller dies in the middle of it."""
-    return lambda self, stage, key, **revert: former(self, stage, key)
+    return lambda self, stage, key, revert=None: former(self, stage, key)
 
 
 @wraps
@@ -243,7 +243,7 @@ MUTANTS = (
         (
             (
                 "dayshift.runtime.orchestrator.Orchestrator._may_use_emergency",
-                lambda self: False,
+                lambda *args: False,
             ),
         ),
         (Storm("disk-full", None, 900_000),),

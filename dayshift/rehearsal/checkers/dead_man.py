@@ -20,7 +20,7 @@ def check(case: Case) -> list[Violation]:
             what = f"a write at {write.dial} expires that is neither drain nor rung"
             found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
         forever = case.plan["verb"] == "evacuate" or action.get("override")
-        if action and forever and write.revert_ms:
+        if action and case.plan["verb"] == "evacuate" and write.revert_ms:
             what = f"an emergency's write at {write.dial} goes back by itself"
             found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
         drains = action and "/drain/" in action["key"]
