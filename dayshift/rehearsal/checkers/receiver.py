@@ -6,6 +6,8 @@ from dayshift.limits import FULL_BP
 from dayshift.rehearsal.checkers.seeing import PARTS, Case, Violation
 
 NAME = "receiver-ready"
+ROUNDING = PARTS // 10_000
+"""One basis point."""
 MARGIN_PPM = 30_000
 """Rates are measured over a window: so much is not seen."""
 
@@ -27,7 +29,7 @@ def check(case: Case) -> list[Violation]:
         )
         for region, parts in sorted(write.served.items()):
             limit = service["capacity_rps"].get(region, 0) * case.policy["headroom_bp"]
-            rises = parts > write.before.get(region, 0)
+            rises = parts > write.before.get(region, 0) + ROUNDING
             users = load * parts // PARTS * (1_000_000 - MARGIN_PPM) // 1_000_000
             if rises and limit and users > limit * 1_000_000 // FULL_BP:
                 what = f"{region} would get {users // 1_000_000} users/s of "
