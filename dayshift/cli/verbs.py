@@ -24,6 +24,7 @@ STEER = "Steer a run (from any terminal)"
 LOOK = "Look"
 EXITS = "Ways out of a hold"
 PROVE = "Prove afterwards"
+SERVE = "Run beside it"
 PLAY = "Play"
 
 VERBS = (
@@ -55,6 +56,8 @@ VERBS = (
     Verb("report", "report", "report", "What users felt, what was decided.", PROVE),
     Verb("journal", "journal", "app", "Export, import, move the journal.", PROVE),
     Verb("audit", "audit", "audit", "Verify the journal, offline.", PROVE),
+    Verb("agent", "agent", "agent", "The agent beside sockets.", SERVE),
+    Verb("agent-ca", "agent_ca", "app", "Certificates for agents.", SERVE),
     Verb("lab", "lab", "app", "A real estate on this machine.", PLAY),
     Verb("version", "version", "version", "Which Dayshift this is.", PLAY),
 )

@@ -16,8 +16,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from dayshift.drivers import base
+from dayshift.drivers.agents.link import AgentLink
+from dayshift.drivers.dials.remote import RemoteDial
 from dayshift.errors import Bug
-from dayshift.model.estate import Change, DriverRef, Estate
+from dayshift.model.estate import Change, DialSpec, DriverRef, Estate
 
 KINDS = (
     "dials",
@@ -83,6 +85,14 @@ def options_of(kind: str, driver: str) -> type[BaseModel] | None:
     return options
 
 
+def _remote(dial: DialSpec, estate: Estate, context: base.Context) -> base.Dial:
+    """A dial behind agents: which driver steers it stands in their own files."""
+    links = [
+        AgentLink(one, context) for one in estate.agents if one.name in dial.agents
+    ]
+    return RemoteDial(dial.name, dial.kind, links, context.clock)
+
+
 def wire(estate: Estate, change: Change | None, context: base.Context) -> Drivers:
     """Build every driver that the estate and the change name."""
 
@@ -94,7 +104,11 @@ def wire(estate: Estate, change: Change | None, context: base.Context) -> Driver
     drivers = Drivers()
     for service in estate.services:
         for dial in service.dials:
-            drivers.dials[dial.name] = build("dials", dial.name, dial.ref)
+            drivers.dials[dial.name] = (
+                _remote(dial, estate, context)
+                if dial.agents
+                else build("dials", dial.name, dial.ref)
+            )
         for meter in service.meters:
             key = (service.name, meter.name)
             drivers.meters[key] = build("meters", meter.name, meter.ref)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.remote_rig import Agents, RemoteDialRig, running
 from tests.conformance.rigs import (
     DialRig,
     EnvoyDialRig,
@@ -26,10 +27,30 @@ def envoys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoys]:
         yield running
 
 
-@pytest.fixture(params=["memory", "leased", pytest.param("envoy", marks=JOURNEY)])
+@pytest.fixture(scope="session")
+def agents(
+    envoys: Envoys, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Agents]:
+    """Two agents, each beside one of the entries."""
+    with running(envoys, tmp_path_factory.mktemp("agents")) as found:
+        yield found
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "leased",
+        pytest.param("envoy", marks=JOURNEY),
+        pytest.param("agents", marks=JOURNEY),
+    ]
+)
 def dial_rig(request: pytest.FixtureRequest) -> DialRig:
     if request.param == "envoy":
         return EnvoyDialRig(request.getfixturevalue("envoys"))
+    if request.param == "agents":
+        return RemoteDialRig(
+            request.getfixturevalue("envoys"), request.getfixturevalue("agents")
+        )
     return MemoryDialRig(lease=request.param == "leased")
 
 

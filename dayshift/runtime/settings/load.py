@@ -20,7 +20,7 @@ from dayshift.model.estate import Change, Estate, StoreSpec
 from dayshift.runtime.settings import calibration_file
 from dayshift.runtime.settings.change_file import ChangeFile
 from dayshift.runtime.settings.change_rules import change_rules, step_lists
-from dayshift.runtime.settings.estate_file import EstateFile
+from dayshift.runtime.settings.estate_file import DialFile, EstateFile
 from dayshift.runtime.settings.forms import Driven
 from dayshift.runtime.settings.places_form import PLACE_KEYS, JournalFile, PlaceFile
 from dayshift.runtime.settings.policy_rules import gauge_rules
@@ -57,6 +57,9 @@ def load_estate(path: Path, options_of: OptionsOf, known: Known = installed) -> 
         if kind == "duties":
             # Wiring tells a duty its regions; people write them beside the options.
             options = {**options, "regions": list(file.regions)}
+        if isinstance(one, DialFile) and one.agents:
+            # Which driver steers it, and how, stands in the agents' own files.
+            continue
         read_as = drivers.check(kind, one.driver, options, (*where, "driver"))
         if isinstance(read_as, GivesGauges):
             gauges |= set(read_as.gauge_names())

@@ -14,6 +14,13 @@ def place_rules(file: EstateFile, source: Source) -> None:
     """Note dials that name agents which are not there, and agents without TLS."""
     for service, one in file.services.items():
         for number, dial in enumerate(one.dials):
+            if dial.agents and dial.options:
+                source.fault(
+                    "OPTIONS-ELSEWHERE",
+                    ("services", service, "dials", number, "options"),
+                    "is given for a dial that agents reach",
+                    "put these options into each agent's own agent.yaml",
+                )
             for index, agent in enumerate(dial.agents):
                 if agent not in file.agents:
                     known = ", ".join(file.agents) or "none"

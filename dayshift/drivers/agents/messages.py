@@ -1,0 +1,144 @@
+"""The whole grammar between controller and agent: six requests, four answers.
+
+Here: the messages and their frames (four bytes of length, then JSON). Not here: sockets
+and TLS (`link`, `dayshift.agent.server`), or what a request does (`dayshift.agent`).
+"""
+
+from __future__ import annotations
+
+from asyncio import IncompleteReadError, StreamReader
+from enum import StrEnum
+
+import msgspec
+
+from dayshift.errors import DayshiftError, DriverFault, DriverRetry, Reason, Refused
+from dayshift.model.dial import Abilities, Claim, InstanceReading, Setting, Token
+
+FRAME_BYTES_MAX = 65_536
+LENGTH_BYTES = 4
+
+
+class Ask(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields=True):
+    """Base of all requests; every one names its dial."""
+
+    dial: str
+
+
+class Describe(Ask, frozen=True, tag="describe"):
+    """What can the dial do?"""
+
+
+class Read(Ask, frozen=True, tag="read"):
+    """What does every instance show?"""
+
+
+class Set(Ask, frozen=True, tag="set"):
+    """Install a setting; with a lease it goes back unless it is renewed."""
+
+    setting: Setting
+    token: Token
+    revert_to: Setting | None = None
+    lease_ms: int = 0
+
+
+class Hold(Ask, frozen=True, tag="hold"):
+    """Keep what stands there; nothing expires any more."""
+
+    token: Token
+
+
+class Renew(Ask, frozen=True, tag="renew"):
+    """Let the lease of this write run on."""
+
+    claim: Claim
+    lease_ms: int
+
+
+class Fence(Ask, frozen=True, tag="fence"):
+    """From here on no epoch before this one may write."""
+
+    claim: Claim
+
+
+class Answer(msgspec.Struct, frozen=True, tag_field="is"):
+    """Base of all answers."""
+
+
+class Described(Answer, frozen=True, tag="described"):
+    """What the dial can do."""
+
+    abilities: Abilities
+
+
+class Shown(Answer, frozen=True, tag="shown"):
+    """What every instance shows, and what the dial can do."""
+
+    abilities: Abilities
+    instances: tuple[InstanceReading, ...]
+
+
+class Done(Answer, frozen=True, tag="done"):
+    """It was done; the caller reads back."""
+
+
+class Failure(StrEnum):
+    """Which error it was; the controller raises the same."""
+
+    REFUSED = "refused"
+    RETRY = "retry"
+    FAULT = "fault"
+
+
+class Failed(Answer, frozen=True, tag="failed"):
+    """It was not done, or nobody knows: the reason says which."""
+
+    kind: Failure
+    reason: Reason
+    after_ms: int = 0
+
+
+Request = Describe | Read | Set | Hold | Renew | Fence
+Reply = Described | Shown | Done | Failed
+REQUESTS = msgspec.json.Decoder(Request)
+REPLIES = msgspec.json.Decoder(Reply)
+
+
+def framed(message: Request | Reply) -> bytes:
+    """A message as it goes over the wire."""
+    body = msgspec.json.encode(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+async def frame(reader: StreamReader) -> bytes | None:
+    """The next message's bytes; None at the end of the stream.
+
+    Raises:
+        ValueError: it is longer than any message may be.
+    """
+    try:
+        head = await reader.readexactly(LENGTH_BYTES)
+        length = int.from_bytes(head, "big")
+        if not 0 < length <= FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {length} bytes (limit {FRAME_BYTES_MAX})")
+        return await reader.readexactly(length)
+    except IncompleteReadError:
+        return None
+
+
+def failed(error: DayshiftError) -> Failed:
+    """An error as an answer."""
+    if isinstance(error, DriverRetry):
+        return Failed(Failure.RETRY, error.reason, error.after_ms)
+    kind = Failure.REFUSED if isinstance(error, Refused) else Failure.FAULT
+    return Failed(kind, error.reason)
+
+
+def raised(answer: Failed) -> DayshiftError:
+    """An answer as the error that it was."""
+    match answer.kind:
+        case Failure.REFUSED:
+            return Refused(answer.reason)
+        case Failure.RETRY:
+            return DriverRetry(answer.reason, answer.after_ms)
+        case Failure.FAULT:
+            return DriverFault(answer.reason)

@@ -1,0 +1,100 @@
+"""TLS 1.3 in both directions, from files or secrets that may change at any time.
+
+A context is made for each new connection, so that renewed certificates count at once
+and no key is kept. Not here: who the other side is (`names`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from dayshift.errors import DriverFault, Reason
+
+_REFERENCE = re.compile(r"(file|env|exec|systemd):")
+
+
+class TlsFiles(msgspec.Struct, frozen=True):
+    """Authority, certificate and key: paths, or references to secrets."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+def context(
+    files: TlsFiles, base_dir: Path, secret: Callable[[str], str], server: bool
+) -> ssl.SSLContext:
+    """A context that shows our certificate and asks for one of the same authority.
+
+    Raises:
+        DriverFault: a file is missing, unreadable, or not what it should be.
+    """
+    role = ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT
+    made = ssl.SSLContext(role)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.verify_mode = ssl.CERT_REQUIRED
+    with ExitStack() as stack:
+        try:
+            ca, cert, key = (
+                _path(one, base_dir, secret, stack)
+                for one in (files.ca, files.cert, files.key)
+            )
+            made.load_verify_locations(ca)
+            # An encrypted key would ask at a terminal that nobody sits at.
+            made.load_cert_chain(cert, key, password=lambda: "")
+        except (OSError, ssl.SSLError) as error:
+            raise DriverFault(_unusable(files, error)) from None
+    return made
+
+
+def _path(
+    named: str, base_dir: Path, secret: Callable[[str], str], stack: ExitStack
+) -> str:
+    """Where OpenSSL can read it; a secret's value never touches a disk."""
+    if not _REFERENCE.match(named):
+        return str(base_dir / named)
+    file = os.memfd_create("dayshift-tls")
+    stack.callback(os.close, file)
+    os.write(file, secret(named).encode() + b"\n")
+    return f"/proc/self/fd/{file}"
+
+
+def _unusable(files: TlsFiles, error: OSError) -> Reason:
+    named = ", ".join((files.ca, files.cert, files.key))
+    return Reason(
+        "TLS-UNUSABLE",
+        f"no TLS can be made from {named}",
+        because=error.strerror or str(error),
+        so="no connection was made",
+        next="`dayshift agent-ca issue` makes certificates; see docs/agent.md",
+    )
+
+
+def told(error: BaseException) -> str:
+    """A TLS error in words that say what to mend."""
+    text = str(getattr(error, "reason", "") or error or type(error).__name__)
+    for part, meaning in _MEANINGS.items():
+        if part in str(error).upper() or part in text.upper():
+            return meaning
+    return text
+
+
+_MEANINGS = {
+    "CERTIFICATE_REQUIRED": "the other side asks for a certificate, and got none",
+    "PEER_DID_NOT_RETURN": "the other side showed no certificate",
+    "CERTIFICATE_EXPIRED": "the certificate has expired",
+    "CERTIFICATE HAS EXPIRED": "the certificate has expired",
+    "UNKNOWN_CA": "the certificate is of another authority",
+    "UNABLE TO GET LOCAL ISSUER": "the certificate is of another authority",
+    "SELF-SIGNED": "the certificate is of another authority",
+    "SELF SIGNED": "the certificate is of another authority",
+    "HOSTNAME MISMATCH": "the certificate is for another host",
+    "IP ADDRESS MISMATCH": "the certificate is for another host",
+}
