@@ -33,6 +33,11 @@ READ_MS = 1_300
 WRITE_MS = 4_500
 RETRY_MS = 500
 IDLE_MAX = 4
+CLOSED = (
+    "it closed the stream without a word: it stopped, or it does not take this "
+    "controller's certificate (expired, or of another authority); its log says which"
+)
+"""A server that refuses a certificate in TLS 1.3 does so after the client is through."""
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -87,7 +92,7 @@ class AgentLink:
             await writer.drain()
             body = await frame(reader)
             if body is None:
-                raise ConnectionResetError("it closed the stream")
+                raise ConnectionResetError(CLOSED)
             answer: Reply = REPLIES.decode(body)
             kept = len(self._idle) < IDLE_MAX
             return answer

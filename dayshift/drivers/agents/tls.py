@@ -79,11 +79,12 @@ def _unusable(files: TlsFiles, error: OSError) -> Reason:
 
 def told(error: BaseException) -> str:
     """A TLS error in words that say what to mend."""
-    text = str(getattr(error, "reason", "") or error or type(error).__name__)
+    detail = str(getattr(error, "verify_message", ""))
+    whole = f"{error} {detail}".upper()
     for part, meaning in _MEANINGS.items():
-        if part in str(error).upper() or part in text.upper():
+        if part in whole:
             return meaning
-    return text
+    return detail or str(error) or type(error).__name__
 
 
 _MEANINGS = {
@@ -93,6 +94,7 @@ _MEANINGS = {
     "CERTIFICATE HAS EXPIRED": "the certificate has expired",
     "UNKNOWN_CA": "the certificate is of another authority",
     "UNABLE TO GET LOCAL ISSUER": "the certificate is of another authority",
+    "SIGNATURE FAILURE": "the certificate is of another authority",
     "SELF-SIGNED": "the certificate is of another authority",
     "SELF SIGNED": "the certificate is of another authority",
     "HOSTNAME MISMATCH": "the certificate is for another host",
