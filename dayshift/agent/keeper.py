@@ -67,7 +67,11 @@ class Keeper:
         )
 
     async def set(
-        self, setting: Setting, token: Token, revert_to: Setting | None, lease_ms: int
+        self,
+        setting: Setting,
+        token: Token,
+        revert_to: Setting | None = None,
+        lease_ms: int = 0,
     ) -> None:
         """Write, and go back to `revert_to` by ourselves unless that is renewed."""
         async with self._lock:

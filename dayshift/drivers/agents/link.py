@@ -37,7 +37,7 @@ CLOSED = (
     "it closed the stream without a word: it stopped, or it does not take this "
     "controller's certificate (expired, or of another authority); its log says which"
 )
-"""A server that refuses a certificate in TLS 1.3 does so after the client is through."""
+"""In TLS 1.3 a server refuses a certificate after the client is through."""
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -101,7 +101,8 @@ class AgentLink:
                 raise self._distrust(tls.told(error)) from None
         except (OSError, EOFError) as error:
             if last:
-                raise self._away(tls.told(error)) from None
+                reset = isinstance(error, ConnectionError)
+                raise self._away(CLOSED if reset else str(error)) from None
         except (ValueError, msgspec.MsgspecError) as error:
             raise self._distrust(f"it does not speak as agents do: {error}") from None
         finally:
