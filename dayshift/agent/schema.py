@@ -1,6 +1,6 @@
 """The JSON Schema of `agent.yaml` for editors; a test says whether it is current.
 
-`python -m dayshift.agent.schema` writes it beside this module, from where it is shipped.
+`python -m dayshift.agent.schema` writes it beside this module, as it is shipped.
 """
 
 from __future__ import annotations
