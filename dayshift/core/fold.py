@@ -248,7 +248,6 @@ def _(body: r.Adopted, state: JournalState, record: Record) -> JournalState:
 
 @_apply.register
 def _(body: r.Reverted, state: JournalState, record: Record) -> JournalState:
-    # Other instances may still show what was confirmed before.
     before = (*state.tried.get(body.dial, ()), state.confirmed[body.dial])
     return replace(
         state,
@@ -346,7 +345,7 @@ def _leases(
 ) -> dict[str, Leased]:
     """A write that expires replaces the lease before it; any other one ends it."""
     rest = _without(state.leases, action.target)
-    if claim is None or action.revert_to is None or not action.lease_ms:
+    if not (claim and action.revert_to and action.lease_ms):
         return rest
     return {**rest, action.target: Leased(claim, action.revert_to, action.lease_ms)}
 

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from dayshift.drivers import base
+from dayshift.drivers.agents.dial import RemoteDial
 from dayshift.drivers.agents.link import AgentLink
-from dayshift.drivers.dials.remote import RemoteDial
 from dayshift.errors import Bug
 from dayshift.model.estate import Change, DialSpec, DriverRef, Estate
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from dayshift.drivers.agents.dial import RemoteDial
 from dayshift.drivers.agents.link import AgentLink
 from dayshift.drivers.base import Dial
-from dayshift.drivers.dials.remote import RemoteDial
 from dayshift.model.dial import DialKind
 from dayshift.runtime.clock import RealClock
 from tests.conformance.rigs import EnvoyDialRig, context

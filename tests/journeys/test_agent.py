@@ -15,9 +15,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from dayshift.drivers.agents.dial import RemoteDial
 from dayshift.drivers.agents.link import AgentLink
 from dayshift.drivers.agents.names import Role
-from dayshift.drivers.dials.remote import RemoteDial
 from dayshift.errors import DriverFault, DriverRetry, Refused
 from dayshift.model.dial import DialKind, DialReading, Setting
 from dayshift.model.estate import AgentSpec

@@ -1,7 +1,7 @@
 """One agent, as a controller reaches it: mutual TLS, one call at a time per stream.
 
 Idle streams are kept; each call has one for itself, so that a slow write keeps no read
-waiting. Not here: several agents, dials (`drivers.dials.remote`).
+waiting. Not here: several agents, dials (`dial`).
 """
 
 from __future__ import annotations
