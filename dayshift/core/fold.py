@@ -65,10 +65,9 @@ def _(body: r.Genesis, state: JournalState, record: Record) -> JournalState:
 def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
     if body.epoch <= state.epoch:
         raise Bug(f"epoch went from {state.epoch} to {body.epoch}")
-    others = {n: one for n, one in state.standby.items() if n != body.controller}
-    if state.controller and state.controller != body.controller:
-        # Nobody heard of it since it led: it must show itself first.
-        others[state.controller] = Standby(False, record.at)
+    # Nobody heard of the last leader since it led: it must show itself first.
+    others = {**state.standby, state.controller: Standby(False, record.at)}
+    others = {n: one for n, one in others.items() if n not in ("", body.controller)}
     return replace(
         state,
         epoch=body.epoch,
@@ -82,8 +81,8 @@ def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
 
 @_apply.register
 def _(body: r.StoodBy, state: JournalState, record: Record) -> JournalState:
-    one = Standby(body.alive, record.at)
-    return replace(state, standby={**state.standby, body.controller: one})
+    others = {**state.standby, body.controller: Standby(body.alive, record.at)}
+    return replace(state, standby=others)
 
 
 @_apply.register

@@ -19,7 +19,6 @@ from dayshift.core.fold import fold
 from dayshift.core.keeping import kept
 from dayshift.core.state import JournalState, RunState, Status
 from dayshift.core.watch import Watch
-from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Driver, JournalError, JournalFull, Reason, Refused
 from dayshift.journal.journal import Journal
@@ -30,6 +29,7 @@ from dayshift.limits import (
     SNAPSHOT_EVERY,
 )
 from dayshift.model import records as r
+from dayshift.model.estate import Estate
 from dayshift.model.plan import Verb
 from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.sight import Sight
@@ -38,6 +38,7 @@ from dayshift.runtime.actuator import Actuator
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.gate_samples import GateSamples
 from dayshift.runtime.observer import Observer
+from dayshift.runtime.orders import work_order
 from dayshift.runtime.pace import USUAL, Pace
 from dayshift.runtime.renewals import Renewals
 from dayshift.runtime.samples import Samples
@@ -75,19 +76,16 @@ class Orchestrator:
         self.on_frame = on_frame
         self.points = points
         self.estate = state.plan.estate
-        self.watch = Watch(self.estate)
-        self.watch.fences = {
-            name: dial.describe().fence for name, dial in drivers.dials.items()
-        }
+        self.watch, order = _watch(self.estate, drivers), self.order
         self.observer = Observer(
-            self.estate, drivers, self.watch, clock, self._now, self.order, pace
+            self.estate, drivers, self.watch, clock, self._now, order, pace
         )
         self.actuator = Actuator(
             drivers,
             self.watch,
             self.observer,
             clock,
-            self.order,
+            order,
             points,
             lambda: journal.lost,
         )
@@ -116,24 +114,7 @@ class Orchestrator:
 
     def order(self, region: str, step: str) -> WorkOrder:
         """What a worker is told about one attempt at a step."""
-        here = next(one for one in self.run.passes if one.region == region)
-        works = self.state.plan.change.regions
-        found = next(
-            one
-            for work in works
-            if work.region == region
-            for one in work.steps
-            if one.name == step
-        )
-        return WorkOrder(
-            key=f"{self.run.run}-{work_key(here, step)}",
-            run=self.run.run,
-            region=region,
-            change=self.state.plan.change.name,
-            step=step,
-            limit_ms=found.limit_ms,
-            interrupt=found.interrupt,
-        )
+        return work_order(self.state, region, step)
 
     async def go(
         self,
@@ -413,3 +394,10 @@ class Orchestrator:
             return r.Answered(token, False, error.reason)
         self._wake.set()
         return r.Answered(token, True)
+
+
+def _watch(estate: Estate, drivers: Drivers) -> Watch:
+    """An empty watch that knows how far each dial's fence reaches."""
+    watch = Watch(estate)
+    watch.fences = {name: one.describe().fence for name, one in drivers.dials.items()}
+    return watch
