@@ -126,8 +126,8 @@ def _meters(estate: Estate, region: str) -> Iterator[Reason]:
 
 def _move(region: str) -> str:
     return (
-        f"move the controller out of {region} first: `dayshift journal move`, see "
-        "docs/controllers.md"
+        f"move the controller out of {region} first: `dayshift journal export` here, "
+        "`import` there, then `dayshift retry`; see docs/controllers.md"
     )
 
 
