@@ -1,7 +1,8 @@
 """Three controllers on a real three-member etcd lead the lab's change, and the leader
 is killed or stopped again and again.
 
-`DAYSHIFT_STRIKES` is how often in all; `DAYSHIFT_SEED` repeats a campaign.
+`DAYSHIFT_STRIKES` is how often in each of `DAYSHIFT_STRIKE_RUNS` runs; `DAYSHIFT_SEED`
+repeats a campaign.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.kit.etcds import Etcds
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
 STRIKES = int(os.environ.get("DAYSHIFT_STRIKES", "20"))
+RUNS = int(os.environ.get("DAYSHIFT_STRIKE_RUNS", "1"))
 SEED = int(os.environ.get("DAYSHIFT_SEED", "20261125"))
 PLACES = {"c-fra": "fra", "c-ber": "ber", "c-oslo": "oslo"}
 LEASE_MS = 3_000
@@ -231,10 +233,11 @@ def campaign(lab: Estate, dice: random.Random, most: int) -> list[int]:
     return took
 
 
+@pytest.mark.parametrize("number", range(RUNS))
 def test_a_leader_that_is_struck_is_replaced_and_users_notice_nothing(
-    lab: Estate,
+    lab: Estate, number: int
 ) -> None:
-    dice = random.Random(SEED)
+    dice = random.Random(SEED + number)
     folder = Path(lab.spec.dir)
     start(lab)
     users.start(lab.spec, USERS_RPS, 900)
