@@ -120,7 +120,7 @@ class Serving:
         return session
 
     def _broken(self, error: JournalBroken) -> None:
-        """Look again before a person is called: another controller may have been writing
+        """Look again before a person is called: another controller may have written
         while this one read."""
         self._breaks += 1
         if self._breaks > BREAKS_MAX:
