@@ -40,6 +40,14 @@ SNAPSHOT_EVERY = 1_000
 EMERGENCY_BYTES = 4_194_304
 STORE_ROOM_BYTES_MIN = 67_108_864
 LEASE_MS_DEFAULT = 30_000
+SEAL_MS = 30_000
+"""How old the sealed bundle for break-glass may become while a run is open."""
+SEAL_BYTES_MAX = 2_097_152
+GLASS_STEP = 1_000_000_000
+"""Epochs of break-glass lie in the next generation: this far above all regular ones."""
+GLASS_MARKS = 262_144
+GLASS_SPAN = 1_000
+"""How often one machine may break the same glass again."""
 PAGE_REPEAT_MS = 300_000
 
 assert WHOLE_PLACES_MAX < PLACES_MAX <= REGIONS_MAX * SERVICES_MAX
@@ -48,3 +56,6 @@ assert OBSERVE_MS < READ_TIMEOUT_MS < FRESH_MS_DEFAULT < LEASE_MS_DEFAULT
 assert READ_TIMEOUT_MS <= DRIVER_TIMEOUT_MS
 assert EMERGENCY_BYTES >= 2 * RECORD_BYTES_MAX
 assert STORE_ROOM_BYTES_MIN > EMERGENCY_BYTES
+assert GLASS_MARKS * GLASS_SPAN < GLASS_STEP // 2
+assert SEAL_MS >= HEAD_SIGN_MS
+assert SEAL_BYTES_MAX > RECORD_BYTES_MAX

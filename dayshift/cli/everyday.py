@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dayshift.cli import controller, files, launch
+from dayshift.cli import controller, files, glass, launch
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.foreground import Manner
 from dayshift.cli.options import ExitWhenHeld, Plain, Why, Yes
@@ -55,16 +55,33 @@ def give_back(
 
     While a run brings that region back already, `--now` makes it hurry: what the probes
     must show is less, and the gate is not waited for; both are recorded with your name.
+    With `--reason` it also works while the journal's store is gone.
 
     Example: `dayshift return fra`
     """
+    manner = Manner(exit_when_held, as_lines)
+    if not now:
+        return _give_back(cli, region, now, why, yes, manner)
+    ask = (yes, manner)
+    return glass.or_break(
+        cli,
+        Verb.RETURN,
+        region,
+        why,
+        ask,
+        lambda: _give_back(cli, region, now, why, yes, manner),
+    )
+
+
+def _give_back(
+    cli: Cli, region: str, now: bool, why: str, yes: bool, manner: Manner
+) -> int:
     args = {"region": region}
     state = peek(Workspace(cli.base))
     run = state.open_run if state else None
     if state is None or run is None or _same(state, Verb.RETURN, region):
         plan = _plan(cli, Verb.RETURN, region, why)
         hurry = ("return", cli.person, args) if now else None
-        manner = Manner(exit_when_held, as_lines)
         if run is not None and now and controller.ask(cli, "return", args):
             return controller.granted(cli, "return", f"{region} returns in a hurry")
         return launch.launch(cli, plan, manner, yes, hurry)
@@ -73,7 +90,6 @@ def give_back(
     if controller.ask(cli, "return", args):
         return controller.granted(cli, "return", f"{region} returns in a hurry")
     question = f"Return {region} as fast as it can serve?"
-    manner = Manner(exit_when_held, as_lines)
     return controller.take_over(cli, "return", args, question, yes, manner)
 
 
@@ -87,13 +103,19 @@ def evacuate(
 ) -> int:
     """Emergency drain: out now, whatever capacity, gate and approvals say.
 
-    Last server, explicit targets and fencing still hold. Works with a full disk; never
+    Last server, explicit targets and fencing still hold. Works with a full disk, and
+    with the journal's store gone, from the sealed bundle (docs/break-glass.md). Never
     reverts by itself. `dayshift return` gives the traffic back.
 
     Example: `dayshift evacuate fra --reason "fire alarm" --yes`
     """
-    plan = _plan(cli, Verb.EVACUATE, region, why)
-    return launch.launch(cli, plan, Manner(exit_when_held, as_lines), yes)
+    manner = Manner(exit_when_held, as_lines)
+
+    def regular() -> int:
+        return launch.launch(cli, _plan(cli, Verb.EVACUATE, region, why), manner, yes)
+
+    ask = (yes, manner)
+    return glass.or_break(cli, Verb.EVACUATE, region, why, ask, regular)
 
 
 def _plan(cli: Cli, verb: Verb, region: str, why: str) -> Plan:

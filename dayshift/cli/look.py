@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dayshift.cli import ending, say, storing, telling
+from dayshift.cli import bundles, ending, say, storing, telling
 from dayshift.cli.everywhere import Cli
-from dayshift.errors import EXIT_DONE
+from dayshift.errors import EXIT_DONE, JournalBroken, JournalFull
 from dayshift.runtime.session import Workspace
 from dayshift.surfaces import plain
 from dayshift.surfaces.nouns import Story
@@ -42,7 +42,11 @@ def explain(cli: Cli) -> int:
 
 
 def _show(cli: Cli, page: Callable[[Story], str]) -> int:
-    story = asyncio.run(telling.now(Workspace(cli.base)))
+    workspace = Workspace(cli.base)
+    try:
+        story = asyncio.run(telling.now(workspace))
+    except (JournalFull, JournalBroken) as error:
+        raise bundles.with_bundle(error, workspace) from None
     if cli.as_json:
         say.line(to_json(story))
         return EXIT_DONE

@@ -23,7 +23,13 @@ BLIND = "BLIND"
 
 
 def catching_up(desk: Desk) -> None:
-    """The region is as the survivors need it: dials still held, duties still single."""
+    """The region is as the survivors need it: dials still held, duties still single.
+
+    One that was evacuated meanwhile stays out: `dayshift return` brings it back.
+    """
+    if desk.here.kept_out:
+        desk.phase(Phase.LEFT_DRAINED, "evacuated with broken glass")
+        return
     reason = guards.dials_reason(desk.state, desk.plan, desk.sight)
     reason = reason or guards.duties_reason(desk.plan, desk.sight)
     if reason and not desk.waived(reason.code):

@@ -12,6 +12,7 @@ from dayshift.core import (
     alarms,
     coming_back,
     fences,
+    glass,
     going_out,
     guards,
     leases,
@@ -80,7 +81,16 @@ def decide(state: JournalState, sight: Sight) -> Decision:
     if run is None:
         return Decision(waiting=(Waiting("IDLE", "no run is open"),))
     desk = Desk(state, run, sight)
-    for look in (_recover, requests.answer, _clock, leases.look, _drift, _fence):
+    looks = (
+        _recover,
+        requests.answer,
+        _clock,
+        _outranked,
+        leases.look,
+        _drift,
+        _fence,
+    )
+    for look in looks:
         look(desk)
         if desk.moved:
             return _decision(desk)
@@ -177,6 +187,11 @@ def _clock(desk: Desk) -> None:
             next="see to the time source, then `dayshift retry`",
         )
     )
+
+
+def _outranked(desk: Desk) -> None:
+    """With broken glass: what our own controllers wrote since the bundle stands."""
+    desk.records.extend(glass.taken_over(desk.state, desk.sight))
 
 
 def _drift(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from dayshift.core import transitions
+from dayshift.core import glass, transitions
 from dayshift.core.grant import granted, pass_of, put
 from dayshift.core.state import (
     Asked,
@@ -68,7 +68,7 @@ def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
     # Nobody heard of the last leader since it led: it must show itself first.
     others = {**state.standby, state.controller: Standby(False, record.at)}
     others = {n: one for n, one in others.items() if n not in ("", body.controller)}
-    return replace(
+    led = replace(
         state,
         epoch=body.epoch,
         holder=body.holder,
@@ -76,7 +76,19 @@ def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
         jobs=body.jobs,
         led=record.at,
         standby=others,
+        glass=None,
     )
+    return glass.unparked(led)
+
+
+@_apply.register
+def _(body: r.GlassBroken, state: JournalState, record: Record) -> JournalState:
+    return glass.broken(state, body, record.at)
+
+
+@_apply.register
+def _(body: r.GlassAdopted, state: JournalState, record: Record) -> JournalState:
+    return glass.adopted(state, body, record.at)
 
 
 @_apply.register
@@ -87,7 +99,8 @@ def _(body: r.StoodBy, state: JournalState, record: Record) -> JournalState:
 
 @_apply.register
 def _(body: r.Planned, state: JournalState, record: Record) -> JournalState:
-    kept = {state.run.digest: state.plan} if state.open_run and state.run else {}
+    waiting = [*state.parked, *([state.open_run] if state.open_run else [])]
+    kept = {one.digest: state.plans[one.digest] for one in waiting}
     return replace(state, plans={**kept, body.plan.digest: body.plan})
 
 
@@ -145,7 +158,8 @@ def _(body: r.RunClosed, state: JournalState, record: Record) -> JournalState:
         closed=record.at,
         hold=None,
     )
-    return replace(state, run=closed, left_drained=tuple(sorted(drained)))
+    state = replace(state, run=closed, left_drained=tuple(sorted(drained)))
+    return glass.overtaken(state)
 
 
 def _went_back(one: PassState) -> bool:
@@ -232,6 +246,8 @@ def _(body: r.Retreating, state: JournalState, record: Record) -> JournalState:
 
 @_apply.register
 def _(body: r.Adopted, state: JournalState, record: Record) -> JournalState:
+    if glass.overruled(state, body.dial, body.claim):
+        return state
     claims = dict(state.claims)
     if body.claim is not None:
         claims[body.dial] = body.claim
@@ -314,6 +330,8 @@ def _succeeded(
     run, action = _run(state), asked.action
     match action.kind:
         case ActionKind.SET_DIAL | ActionKind.HOLD_DIAL:
+            if glass.overruled(state, action.target, body.claim):
+                return state
             claims = dict(state.claims)
             if body.claim is not None:
                 claims[action.target] = body.claim

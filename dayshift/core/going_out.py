@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dayshift.core import guards, leases, proof, working
+from dayshift.core import glass, guards, leases, proof, working
 from dayshift.core.desk import Desk
 from dayshift.errors import Reason
 from dayshift.model.plan import Verb
@@ -25,6 +25,10 @@ MAY_COME = frozenset({"BLIND", "LAST-SERVER", "DUTY-UNCLEAR", "DIAL-UNREACHABLE"
 def serving(desk: Desk) -> None:
     """A new pass begins; a `return` run begins on the way back."""
     if desk.plan.verb is Verb.RETURN:
+        reason = glass.parked_reason(desk.state, desk.region, returning=True)
+        if reason is not None:
+            _refuse(desk, reason)
+            return
         desk.phase(Phase.VALIDATING, "asked to return")
     else:
         desk.phase(Phase.PREFLIGHT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import capacity, fate, fences, overrides, proof
+from dayshift.core import capacity, fate, fences, glass, overrides, proof
 from dayshift.core.state import JournalState
 from dayshift.errors import Reason
 from dayshift.limits import STORE_ROOM_BYTES_MIN
@@ -129,6 +129,11 @@ def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
                     "let that journal's controller finish; if it is gone for good, "
                     "take the claim off the device by hand",
                 )
+            unmerged = glass.unmerged_reason(state, name, claim)
+            if unmerged is not None:
+                return unmerged
+            if glass.outranked(state, claim):
+                continue
             if claim.epoch > state.epoch:
                 return _fenced(
                     "FENCED-OFF",
@@ -136,7 +141,7 @@ def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
                     f"controller has {state.epoch}",
                     "another controller leads; stop this one",
                 )
-            if claim.seq > state.seq:
+            if claim.seq > state.seq and glass.numbered(state, claim):
                 return _fenced(
                     "JOURNAL-BEHIND",
                     f"dial {name} holds the claim of record {claim.seq}; the journal "
@@ -318,6 +323,7 @@ def preflight_reasons(
         lambda: absence_reason(plan, region),
         lambda: store_reason(sight),
         lambda: claims_reason(state, sight),
+        lambda: glass.parked_reason(state, region, returning=False),
         lambda: dials_reason(state, plan, sight),
         lambda: fate.reason(plan.estate, region, state.controller),
         lambda: fences.unfenced_reason(plan.estate, sight.fences),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dayshift.core import glass
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState, Status
 from dayshift.core.transitions import ENDED
@@ -50,8 +51,10 @@ def _settings(state: JournalState) -> Iterator[str]:
         if fault:
             yield f"explicit targets: the confirmed setting of {dial} {fault}"
     for dial, claim in sorted(state.claims.items()):
-        ours = claim.journal == state.journal
-        if ours and (claim.epoch > state.epoch or claim.seq > state.seq):
+        if claim.journal != state.journal or glass.outranked(state, claim):
+            continue
+        ahead = glass.numbered(state, claim) and claim.seq > state.seq
+        if ahead or claim.epoch > state.epoch:
             yield f"fencing: the claim at {dial} is ahead of the journal"
 
 

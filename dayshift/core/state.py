@@ -65,7 +65,8 @@ class PassState(msgspec.Struct, frozen=True):
     `index` is the last drain stage or rung that was reached and read back, -1 before
     the first; `entered` when each phase was entered first; `trip_base` the cumulative
     count of every meter when the region was proven empty; `failed` how often a step
-    failed.
+    failed; `kept_out` whether it was evacuated with broken glass meanwhile: then this
+    pass does not bring it back.
     """
 
     region: str
@@ -86,6 +87,7 @@ class PassState(msgspec.Struct, frozen=True):
     retreats: int = 0
     attempt: int = 0
     verdicts: dict[str, Verdict] = {}
+    kept_out: bool = False
 
 
 class Leased(msgspec.Struct, frozen=True):
@@ -145,6 +147,16 @@ class Standby(msgspec.Struct, frozen=True):
     since: Instant
 
 
+class Glass(msgspec.Struct, frozen=True):
+    """Broken glass, not merged yet: since which epoch, where, by whom and why."""
+
+    first: int
+    machine: str
+    person: str
+    reason: str
+    at: Instant
+
+
 class JournalState(msgspec.Struct, frozen=True):
     """Everything that outlives a run, and the run itself.
 
@@ -153,7 +165,9 @@ class JournalState(msgspec.Struct, frozen=True):
     since and never read back, so that our own lost write is not taken for drift either.
     `leases` are the confirmed writes that expire. `led` is when the present controller
     began, `controller` its name in the estate, and `standby` the others that would take
-    over.
+    over. `glass` is set while somebody acts without the store, `glasses` are all epochs
+    under which somebody did, and `parked` the runs that this overtook: they wait, held,
+    for the next regular controller.
     """
 
     journal: str = ""
@@ -174,6 +188,9 @@ class JournalState(msgspec.Struct, frozen=True):
     leases: dict[str, Leased] = {}
     left_drained: tuple[str, ...] = ()
     run: RunState | None = None
+    glass: Glass | None = None
+    glasses: tuple[int, ...] = ()
+    parked: tuple[RunState, ...] = ()
 
     @property
     def plan(self) -> Plan:

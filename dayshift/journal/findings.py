@@ -6,6 +6,7 @@ afterwards as it lay before, for whoever must find out what happened.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +55,7 @@ class Examination(NamedTuple):
     seq: int
     log: EmergencyLog | None
     head: Head
+    epoch: int
 
     def refusal(self) -> JournalError | Refused:
         reason = self.cell.reason(self.detail)
@@ -85,6 +87,7 @@ class _Found(msgspec.Struct):
     detail: str = ""
     seq: int = 0
     log: EmergencyLog | None = None
+    epoch: int = 0
 
 
 def examine(
@@ -124,7 +127,9 @@ def examine(
         found.emergency,
     )
     cell = recovery.decide(findings)
-    return Examination(findings, cell, found.detail, found.seq, found.log, found.head)
+    return Examination(
+        findings, cell, found.detail, found.seq, found.log, found.head, found.epoch
+    )
 
 
 def _wal(folder: Path, lock: WriterLock | None) -> Wal:
@@ -179,7 +184,7 @@ def _look_inside(store: Store, estate: str, found: _Found) -> None:
         if genesis.estate != estate:
             found.database = Database.FOREIGN
             found.detail = f"it is of {genesis.estate}, this is {estate}"
-        _verify_tail(store, found.head)
+        found.epoch = _verify_tail(store, found.head)
     except JournalBroken as error:
         found.detail, found.seq = error.reason.what, error.seq
         if error.seq:
@@ -188,15 +193,24 @@ def _look_inside(store: Store, estate: str, found: _Found) -> None:
             found.database = Database.MALFORMED
 
 
-def _verify_tail(store: Store, end: Head) -> None:
-    """Every link since the newest snapshot; those before it are the audit's."""
+def _verify_tail(store: Store, end: Head) -> int:
+    """Every link since the newest snapshot; those before it are the audit's.
+
+    Returns the newest epoch there: merged entries, of an older one, may be last.
+    """
     head = snapshot_base(store)
-    for row in store.read(head.seq):
-        read_link(head, row)
-        head = Head(row.seq, row.hash)
+    epoch = 0
+    for row in store.read(max(0, head.seq - 1)):
+        if row.seq > head.seq:
+            epoch = max(epoch, read_link(head, row).epoch)
+            head = Head(row.seq, row.hash)
+        else:
+            with contextlib.suppress(ValueError):
+                epoch = decode_record(row.data).epoch
     if head != end:
         text = f"is missing or another; the store names {end.seq} ({end.hash[:16]}…)"
         raise broken_link(min(head.seq + 1, end.seq), f"{text} as last")
+    return epoch
 
 
 def snapshot_base(store: Store) -> Head:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -30,10 +30,12 @@ from dayshift.journal.findings import HEAD, MARK, Examination, examine
 from dayshift.journal.lock import LOCK, WriterLock
 from dayshift.journal.reader import JournalView
 from dayshift.journal.recovery import Doing
+from dayshift.journal.sealed import Sealer
 from dayshift.journal.signing import HeadNote, Signer, pack
 from dayshift.journal.slots import open_slots
 from dayshift.journal.stores import HERE, Access, note_store, open_writer
 from dayshift.model.dial import Claim
+from dayshift.model.glass import next_epoch
 from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.records import AnyBody, Genesis, Lease, Merged, Record
 from dayshift.model.units import Clock
@@ -56,7 +58,7 @@ class Journal(JournalView):
         self._points = points
         self._stored = store.head()
         self._unstored: Head | None = None
-        self._epoch = _epoch_at(store, self._stored)
+        self._epoch = self._stored_epoch()
         self._signer = Signer(folder)
         if self._signer.public_hex not in store.public_keys():
             with contextlib.suppress(JournalFull):
@@ -65,6 +67,7 @@ class Journal(JournalView):
         self._mark = open_slots(folder / MARK)
         self._head_file = open_slots(folder / HEAD)
         self._emergency = EmergencyFile(folder / EMERGENCY, points)
+        self._sealer = Sealer(folder, self._signer)
 
     @classmethod
     def open(
@@ -137,7 +140,7 @@ class Journal(JournalView):
 
     def _merge(self, log: EmergencyLog) -> None:
         """Chain the entries to the head, behind a record that says where they lay."""
-        merged = Merged(len(log.records), log.end.hash)
+        merged = Merged(len(log.records), log.end.hash, log.base.seq)
         epoch = _epoch_at(self._store, self._stored)
         row, _ = seal(self._stored, self._clock.now(), epoch, "", merged)
         rows = [row]
@@ -149,6 +152,10 @@ class Journal(JournalView):
         self._points.at(Point.MERGED)
         self._emergency.reset()
 
+    def _stored_epoch(self) -> int:
+        """The epoch of the last stored record."""
+        return _epoch_at(self._store, self._stored)
+
     @property
     def head(self) -> Head:
         """The last record, emergency entries included."""
@@ -158,6 +165,11 @@ class Journal(JournalView):
     def epoch(self) -> int:
         """This controller's fencing number."""
         return self._epoch
+
+    def outrank(self, epoch: int, holder: str) -> tuple[Record, ...]:
+        """Lead under an epoch above `epoch`, which this journal never saw."""
+        self._epoch = next_epoch(max(epoch, self._epoch))
+        return self.append(Lease(self._epoch, holder))
 
     @property
     def stranded(self) -> bool:
@@ -269,12 +281,18 @@ class Journal(JournalView):
         """
         self._store.release_wave(journal or self.journal_id)
 
+    def seal(self, payload: Callable[[], bytes]) -> None:
+        """Keep `payload` as what break-glass shall know; a full disk is no error."""
+        self._sealer.keep(self, payload(), self._lock.holder, self._clock)
+
     def save_snapshot(self, seq: int, data: bytes) -> None:
         """Keep the state folded up to record `seq`; it is believed for this chain only.
 
         Raises:
             JournalFull: it could not be kept. Nothing is lost: it can be folded again.
         """
+        if self._unstored is not None:
+            return
         digest = self._store.hash_at(seq)
         if digest is None:
             raise Bug(f"a snapshot of record {seq}; the journal ends at {self._stored}")
@@ -285,11 +303,15 @@ class Journal(JournalView):
         try:
             self.sign_head()
         finally:
-            self._store.close()
-            self._emergency.close()
-            self._head_file.close()
-            self._mark.close()
-            self._lock.release(clean=True)
+            self._let_go(clean=True)
+
+    def _let_go(self, clean: bool) -> None:
+        self._store.close()
+        self._emergency.close()
+        self._sealer.close()
+        self._head_file.close()
+        self._mark.close()
+        self._lock.release(clean=clean)
 
 
 def _examined(
@@ -330,7 +352,7 @@ def _epoch_at(store: Store, head: Head) -> int:
 def _next_epoch(store: Store, seen: Examination) -> int:
     """Above every epoch that wrote, in the store or in the emergency file."""
     strayed = seen.log.records[-1].epoch if seen.log else 0
-    return max(_epoch_at(store, seen.head), strayed) + 1
+    return next_epoch(max(_epoch_at(store, seen.head), seen.epoch, strayed))
 
 
 def _stranded(head: Head) -> Reason:

@@ -43,11 +43,14 @@ class JournalView:
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder = folder
         self._store = store
+        self.journal_id, self.estate = self._identity()
+
+    def _identity(self) -> tuple[str, str]:
+        """Which journal this is, and of which estate."""
         genesis = next(self._verified(ORIGIN), None)
         if genesis is None or not isinstance(genesis.body, Genesis):
             raise broken_link(1, "is no genesis")
-        self.journal_id = genesis.body.journal
-        self.estate = genesis.body.estate
+        return genesis.body.journal, genesis.body.estate
 
     @property
     def head(self) -> Head:

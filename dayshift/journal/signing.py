@@ -45,16 +45,30 @@ class Signer:
             self._key = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
         except FileNotFoundError:
             self._key = Ed25519PrivateKey.generate()
-            _write_whole(path, self._key.private_bytes_raw(), 0o600)
+            write_whole(path, self._key.private_bytes_raw(), 0o600)
         self.public_hex = self._key.public_key().public_bytes_raw().hex()
         known = public_keys(folder)
         if self.public_hex not in known:
             lines = "".join(f"{one}\n" for one in (*known, self.public_hex))
-            _write_whole(folder / PUBLIC_KEYS, lines.encode(), 0o644)
+            write_whole(folder / PUBLIC_KEYS, lines.encode(), 0o644)
 
     def sign(self, note: HeadNote) -> SignedHead:
         data = canonical(note)
-        return SignedHead(note.seq, data, self._key.sign(_DOMAIN + data))
+        return SignedHead(note.seq, data, self.sign_bytes(_DOMAIN + data))
+
+    def sign_bytes(self, data: bytes) -> bytes:
+        """A signature over bytes that begin with a domain of their own."""
+        return self._key.sign(data)
+
+
+def is_signed(key: str, signature: bytes, data: bytes) -> bool:
+    """Whether `key` (in hexadecimal) signed `data`."""
+    try:
+        public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+        public.verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def public_keys(folder: Path) -> tuple[str, ...]:
@@ -68,13 +82,8 @@ def public_keys(folder: Path) -> tuple[str, ...]:
 def read_note(signed: SignedHead, keys: tuple[str, ...]) -> HeadNote | None:
     """What was signed, or None when no key of ours signed it."""
     for key in keys:
-        try:
-            Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(
-                signed.signature, _DOMAIN + signed.note
-            )
+        if is_signed(key, signed.signature, _DOMAIN + signed.note):
             return msgspec.json.decode(signed.note, type=HeadNote)
-        except (InvalidSignature, ValueError):
-            continue
     return None
 
 
@@ -93,7 +102,7 @@ def unpack(data: bytes) -> SignedHead | None:
     return SignedHead(seq, note, signature)
 
 
-def _write_whole(path: Path, data: bytes, mode: int) -> None:
+def write_whole(path: Path, data: bytes, mode: int) -> None:
     """Write a file that is there whole or not at all."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)

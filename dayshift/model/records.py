@@ -265,10 +265,38 @@ class ClockJumped(Body, frozen=True, tag="clock-jumped"):
 
 
 class Merged(Body, frozen=True, tag="merged"):
-    """An emergency journal was folded back in; its entries follow."""
+    """An emergency journal was folded back in; its entries follow. It went on from
+    record `after` and ended at `head`."""
 
     entries: int
     head: str
+    after: int = 0
+
+
+class GlassBroken(Body, frozen=True, tag="glass-broken"):
+    """A person acts without the store, from a bundle sealed at record `seq`.
+
+    A break-glass epoch begins; a run that was open is parked until it is merged, but
+    for one of an earlier break-glass that `goes_on`.
+    """
+
+    epoch: int
+    machine: str
+    person: str
+    reason: str
+    seq: int
+    sealed_wall_ms: int
+    goes_on: bool = False
+
+
+class GlassAdopted(Body, frozen=True, tag="glass-adopted"):
+    """A person gave up the entries of a machine that broke the glass under `epoch`:
+    what the dials show counts, and these regions are out."""
+
+    epoch: int
+    person: str
+    reason: str
+    drained: tuple[str, ...] = ()
 
 
 class SideLog(Body, frozen=True, tag="side-log"):
@@ -304,6 +332,8 @@ AnyBody = (
     | Answered
     | ClockJumped
     | Merged
+    | GlassBroken
+    | GlassAdopted
     | SideLog
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from dayshift.core import proof
+from dayshift.core import glass, proof
 from dayshift.core.state import JournalState
 from dayshift.core.watch import Watch
 from dayshift.drivers.base import Page, WorkOrder
@@ -255,9 +255,7 @@ def _expected(
         one.claim
         for one in before.instances
         if one.claim is not None
-        and (one.claim.estate, one.claim.journal) == (state.estate, state.journal)
-        and one.claim.seq < record.seq
-        and one.claim.epoch <= record.epoch
+        and glass.ours(state, one.claim, record.epoch, record.seq)
     ]
     if ours:
         return max(ours, key=lambda claim: (claim.epoch, claim.seq))

@@ -42,6 +42,7 @@ from dayshift.runtime.orders import work_order
 from dayshift.runtime.pace import USUAL, Pace
 from dayshift.runtime.renewals import Renewals
 from dayshift.runtime.samples import Samples
+from dayshift.runtime.sealing import Seals
 from dayshift.runtime.wiring import Drivers
 
 FIRST_LOOK_MS = 2_000
@@ -102,6 +103,8 @@ class Orchestrator:
         self._acting: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._signed: Instant | None = None
+        self._seals = Seals(journal, self.estate, clock)
+        self._id = self.run.run
         self._snapshot_seq = state.seq
 
     def _now(self) -> JournalState:
@@ -179,13 +182,17 @@ class Orchestrator:
 
     def _finished(self, leave_when_held: bool) -> bool:
         run = self.run
-        if run.status is Status.CLOSED or self._stopping:
+        if self._over() or self._stopping:
             return True
         if not leave_when_held or run.status not in (Status.PAUSED, Status.HELD):
             return False
         pending = any(one.result is None for one in run.asked.values())
         pending = pending or leases.unkept(self.state, self.watch.dials)
         return not pending and run.now_at.retreat is None and self._paged()
+
+    def _over(self) -> bool:
+        """The run ended; one that it overtook may be the open one again."""
+        return self.run.status is Status.CLOSED or self.run.run != self._id
 
     def _paged(self) -> bool:
         """A hold that nobody was called about must not be left."""
@@ -284,13 +291,15 @@ class Orchestrator:
     def append(self, *bodies: r.AnyBody) -> tuple[r.Record, ...]:
         """Append to the journal and fold; the only place that does either."""
         now, epoch = self.clock.now(), self.journal.epoch
-        invariants.foresee(self.state, bodies, now, epoch, self.run.run)
+        invariants.foresee(self.state, bodies, now, epoch, self._id)
         try:
-            written = self.journal.append(*bodies, run=self.run.run)
+            written = self.journal.append(*bodies, run=self._id)
         except JournalFull:
             if not self._may_use_emergency(bodies):
                 raise
-            written = self.journal.append_emergency(*bodies, run=self.run.run)
+            if not self.journal.stranded:
+                self._seals.seal(self.state)
+            written = self.journal.append_emergency(*bodies, run=self._id)
         self.points.at(Point.WRITTEN)
         self._fold(written)
         return written
@@ -327,20 +336,24 @@ class Orchestrator:
             self.watch.store_room_bytes = self.journal.room_bytes
             self._signed = now
 
+        self._seals.freshen(self.state)
+
     async def _settle(self) -> None:
         """Let actions that are under way end, so that their outcomes are written."""
         if self._acting:
             await asyncio.gather(*self._acting, return_exceptions=True)
-        if self.run.status is Status.CLOSED:
+        if self._over():
             self.points.at(Point.CLOSED)
-            with contextlib.suppress(JournalError):
-                self.journal.release_wave()
+            if self.state.open_run is None:
+                with contextlib.suppress(JournalError):
+                    self.journal.release_wave()
             for body in (self.samples.close(), self.gate_samples.close()):
                 if body is not None:
                     self.append(body)
             self.points.at(Point.SEALED)
             self._refuse_the_rest()
         self.journal.sign_head()
+        self._seals.seal(self.state)
 
     def _refuse_the_rest(self) -> None:
         """Whoever asked too late is told so."""
@@ -373,7 +386,7 @@ class Orchestrator:
             if asked.verb not in overrides.GOES_ON_WITHOUT_STORE:
                 self._answers.pop(asked.token, None)
                 raise
-            self._fold(self.journal.append_emergency(asked, run=self.run.run))
+            self._fold(self.journal.append_emergency(asked, run=self._id))
         self.points.at(Point.REQUESTED)
 
     async def _confirm(

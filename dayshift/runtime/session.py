@@ -6,6 +6,7 @@ find another controller go through `runtime.control` instead.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
@@ -38,6 +39,7 @@ from dayshift.runtime.frame import Frame
 from dayshift.runtime.locating import access_to, locate
 from dayshift.runtime.naming import controller_name, jobs_id
 from dayshift.runtime.orchestrator import Orchestrator
+from dayshift.runtime.sealing import pack
 from dayshift.runtime.secrets import Secrets
 
 Around = tuple[tuple[r.AnyBody, ...], tuple[r.AnyBody, ...]]
@@ -70,6 +72,11 @@ class Workspace:
 class Session:
     """One controller's hold on the journal, from open to close."""
 
+    unreachable: tuple[type[Exception], ...] = ()
+    """Errors of the control socket that do not stop it."""
+    watched = True
+    """Whether a watchdog can follow its journal."""
+
     def __init__(
         self, workspace: Workspace, journal: Journal, points: Points = NOWHERE
     ) -> None:
@@ -92,7 +99,9 @@ class Session:
             JournalFull: its store does not answer.
         """
         access = access_to(workspace.base, estate.name, estate.journal)
-        return cls.open_at(workspace, access, points, controller_name(estate))
+        session = cls.open_at(workspace, access, points, controller_name(estate))
+        session.seal(estate)
+        return session
 
     @classmethod
     def reopen(cls, workspace: Workspace, state: JournalState) -> Session:
@@ -121,6 +130,10 @@ class Session:
             jobs=jobs_id(workspace.state_dir, SystemEntropy()),
         )
         return cls(workspace, journal, points)
+
+    def seal(self, estate: Estate) -> None:
+        """Keep what is known now for whoever must act when the store is gone."""
+        self.journal.seal(lambda: pack(estate, self.state))
 
     def close(self) -> None:
         self.journal.close()
@@ -178,6 +191,10 @@ class Session:
             run=self.state.run.run,
         )
 
+    def lead_above(self, epoch: int) -> None:
+        """Lead under an epoch above one that this journal never saw."""
+        self._fold(self.journal.outrank(epoch, holder()))
+
     def append(self, *bodies: r.AnyBody, run: str = "") -> None:
         """Write down what belongs to no decision; only while no run is conducted."""
         self._fold(self.journal.append(*bodies, run=run))
@@ -224,7 +241,7 @@ class Session:
             on_frame,
             self.points,
         )
-        if self.state.plan.estate.notify:
+        if self.state.plan.estate.notify and self.watched:
             watchdog.start(self.workspace.state_dir)
         try:
             yield orchestrator

@@ -51,6 +51,26 @@ def _(body: r.StoodBy) -> Line | None:
 
 
 @_line.register
+def _(body: r.GlassBroken) -> Line | None:
+    when = words.both(body.sealed_wall_ms)
+    text = (
+        f"{body.person} broke the glass on {body.machine}, from the bundle of record "
+        f"{body.seq} sealed {when}: {body.reason}"
+    )
+    return _say(Level.WARN, "", text)
+
+
+@_line.register
+def _(body: r.GlassAdopted) -> Line | None:
+    out = ", ".join(body.drained) or "none"
+    text = (
+        f"{body.person} gave up the entries of a break-glass (epoch {body.epoch}); "
+        f"drained by what the dials show: {out}: {body.reason}"
+    )
+    return _say(Level.WARN, "", text)
+
+
+@_line.register
 def _(body: r.Approved) -> Line | None:
     said = f": {body.reason}" if body.reason else ""
     return _say(Level.GOOD, "", f"{body.person} approved plan {body.digest[:12]}{said}")

@@ -70,7 +70,7 @@ def test_emergency_entries_are_read_at_once_and_merged_at_the_next_open(tmp_path
     with open_journal(tmp_path) as journal:
         assert not journal.stranded
         merged, *entries, lease = journal.records(stored.seq)
-        assert merged.body == Merged(3, end.hash)
+        assert merged.body == Merged(3, end.hash, stored.seq)
         assert [one.body.why for one in entries] == ["evacuated", "verified", "told"]
         assert [one.at for one in entries] == [one.at for one in (*first, *second)]
         assert {one.run for one in entries} == {"r"} and merged.run == ""
