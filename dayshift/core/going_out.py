@@ -27,7 +27,7 @@ def serving(desk: Desk) -> None:
     if desk.plan.verb is Verb.RETURN:
         reason = glass.parked_reason(desk.state, desk.region, returning=True)
         if reason is not None:
-            _refuse(desk, reason)
+            desk.records.append(RunClosed(RunResult.REFUSED, str(reason)))
             return
         desk.phase(Phase.VALIDATING, "asked to return")
     else:

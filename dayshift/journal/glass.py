@@ -149,9 +149,11 @@ class GlassJournal(Journal):
         lock: WriterLock,
         clock: Clock,
         sealed: Sealed,
+        machine: str,
         points: Points = NOWHERE,
     ) -> None:
         self._bundle = sealed.note
+        self.machine = machine
         super().__init__(folder, store, lock, clock, points)
 
     @classmethod
@@ -163,11 +165,13 @@ class GlassJournal(Journal):
         clock: Clock,
         holder: str,
         points: Points = NOWHERE,
+        machine: str = "",
     ) -> GlassJournal:
         """Become the writer here, from a bundle that was verified.
 
         Args:
             state: the folded state in the bundle, as a snapshot has it.
+            machine: what to call this machine, if not by its own name.
 
         Raises:
             JournalHeld: a process here is the writer; it is alive and can be asked.
@@ -184,7 +188,8 @@ class GlassJournal(Journal):
                 log = _following(folder, sealed)
                 base = log.base if log else sealed.note.head
                 store = GoneStore(sealed, state, base)
-                journal = cls(folder, store, lock, clock, sealed, points)
+                name = machine or lock.holder.host
+                journal = cls(folder, store, lock, clock, sealed, name, points)
                 journal._begin(log)
             except OSError as error:
                 raise JournalFull(_unwritable(folder, error)) from error
@@ -199,11 +204,6 @@ class GlassJournal(Journal):
             self._unstored = log.end
             last = max(last, *(one.epoch for one in log.records))
         self._epoch = break_epoch(last, self.machine)
-
-    @property
-    def machine(self) -> str:
-        """Whose entries these are."""
-        return self._lock.holder.host
 
     def _identity(self) -> tuple[str, str]:
         return self._bundle.journal, self._bundle.estate
