@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import dead_man, overrides, proof
+from dayshift.core import dead_man, interlock_glass, overrides, proof
 from dayshift.core.state import Asked, JournalState, PassState, RunState
 from dayshift.core.transitions import BEFORE_WORK
 from dayshift.errors import Reason
 from dayshift.model.dial import DialKind, Fence, Setting
 from dayshift.model.estate import Service
-from dayshift.model.glass import is_glass
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.records import Action, ActionKind, Phase
 from dayshift.model.sight import Sight
 
-_AT_WORK = (Phase.WORKING, Phase.CATCHING_UP, Phase.WARMING, Phase.VALIDATING)
 Check = Callable[[JournalState, Sight, Action], "Reason | None"]
 
 
@@ -275,51 +273,6 @@ def _no_drift(state: JournalState, sight: Sight, action: Action) -> Reason | Non
     )
 
 
-def _newest(state: JournalState, sight: Sight, action: Action) -> Reason | None:
-    """No instance carries a claim that this controller must not replace."""
-    reading = sight.dials.get(action.target)
-    for one in reading.instances if reading else ():
-        claim = one.claim
-        if claim is None:
-            continue
-        foreign = (claim.estate, claim.journal) != (state.estate, state.journal)
-        unknown = is_glass(claim.epoch) and claim.epoch not in state.glasses
-        if foreign or unknown or claim.epoch > state.epoch:
-            return _no(
-                "FENCED-OFF",
-                f"dial {action.target} carries {claim}, this controller has epoch "
-                f"{state.epoch}",
-                "invariant: a foreign or newer claim refuses",
-            )
-    return None
-
-
-def _overtaken(state: JournalState, sight: Sight, action: Action) -> Reason | None:
-    """No run that was overtaken has its work in a region that would get users, and
-    none brings an evacuated region back."""
-    run, setting = state.run, action.setting
-    if run is None or setting is None or setting.kind is DialKind.FORWARD:
-        return None
-    raised = _raised(state.confirmed.get(action.target), setting)
-    if run.now_at.kept_out and run.now_at.region in raised:
-        return _no(
-            "EVACUATED",
-            f"{run.now_at.region} was evacuated with broken glass",
-            "invariant: an evacuated region comes back by its own return alone",
-        )
-    for one in state.parked:
-        here = one.now_at
-        begun = set(here.started) - set(here.done) - set(here.undone)
-        unproven = here.phase in _AT_WORK and run.now_at.region != here.region
-        if here.region in raised and (begun or unproven):
-            return _no(
-                "REGION-AT-WORK",
-                f"{here.region} is {here.phase.value} in run {one.run}",
-                "invariant: a region under maintenance stays drained",
-            )
-    return None
-
-
 def _kept_out(state: JournalState, sight: Sight, action: Action) -> Reason | None:
     """No user is sent to a region whose work has begun, unless it was validated."""
     run, setting = state.run, action.setting
@@ -432,10 +385,10 @@ _CHECKS: dict[ActionKind, tuple[Check, ...]] = {
         _device_fence,
         _fence_first,
         _fate,
-        _newest,
-        _overtaken,
+        interlock_glass.newest,
+        interlock_glass.overtaken,
     ),
-    ActionKind.HOLD_DIAL: (_explicit, _no_drift, _newest),
+    ActionKind.HOLD_DIAL: (_explicit, _no_drift, interlock_glass.newest),
     ActionKind.START_WORK: (_known_step, _held_and_empty),
     ActionKind.UNDO_WORK: (_known_step, _held_and_empty),
     ActionKind.TAKE_DUTY: (_nobody_holds,),
