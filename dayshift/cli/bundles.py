@@ -6,7 +6,9 @@ from msgspec.structs import replace
 
 from dayshift.cli.telling import peek
 from dayshift.errors import JournalBroken, JournalError, JournalFull, Reason, Refused
+from dayshift.journal.glass import entries
 from dayshift.journal.sealed import Sealed, SealNote, read_bundle
+from dayshift.model.glass import is_glass
 from dayshift.runtime.clock import RealClock
 from dayshift.runtime.sealing import Contents
 from dayshift.runtime.session import Workspace
@@ -66,11 +68,11 @@ def brief(sealed: Sealed, contents: Contents) -> list[str]:
 def age(note: SealNote) -> str:
     """How old a bundle is, in words."""
     ms = RealClock().now().wall_ms - note.wall_ms
-    when = words.both(note.wall_ms)
+    when = words.dated(note.wall_ms)
     if ms < 0:
-        return f"sealed {words.span(-ms)} ahead of this machine's clock ({when})"
+        return f"{words.span(-ms)} ahead of this machine's clock ({when})"
     warning = "; OLD: much may have changed since" if ms > OLD_MS else ""
-    return f"{words.span(ms)} ({when}){warning}"
+    return f"{words.span(ms)} ago ({when}){warning}"
 
 
 def with_bundle(error: JournalError, workspace: Workspace) -> JournalError:
@@ -81,7 +83,19 @@ def with_bundle(error: JournalError, workspace: Workspace) -> JournalError:
         return error
     way = (
         f"{error.reason.next}; `dayshift evacuate REGION` and `dayshift return REGION "
-        f"--now` work meanwhile, from the bundle sealed {age(note)} ago"
+        f"--now` work meanwhile, from the bundle sealed {age(note)}"
     )
     error.reason = replace(error.reason, next=way)
     return error
+
+
+def waiting(workspace: Workspace) -> list[str]:
+    """What was done with broken glass here and is not merged, in words."""
+    found = entries(workspace.state_dir)
+    broken = found is not None and any(is_glass(one.epoch) for one in found[0].records)
+    if found is None or not broken:
+        return []
+    return [
+        f"\n{len(found[0].records)} entries of a break-glass are not merged yet.\n"
+        "  next     `dayshift seal now`, once the store is back"
+    ]

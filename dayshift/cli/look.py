@@ -52,6 +52,8 @@ def _show(cli: Cli, page: Callable[[Story], str]) -> int:
         return EXIT_DONE
     say.out(page(story).rstrip("\n"))
     _tell_store(cli)
+    for line in bundles.waiting(workspace):
+        say.out(line)
     if not story.watched and story.status not in ("closed", "idle"):
         who = ending.SILENT if story.silent else ending.NOBODY_RUNS
         say.out(f"\n{who}\n  next     {ending.go_on(story)}")

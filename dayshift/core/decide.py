@@ -34,6 +34,7 @@ from dayshift.model.records import (
     Action,
     ActionKind,
     ClockJumped,
+    Held,
     Outcome,
     OutcomeKind,
     Phase,
@@ -190,8 +191,12 @@ def _clock(desk: Desk) -> None:
 
 
 def _outranked(desk: Desk) -> None:
-    """With broken glass: what our own controllers wrote since the bundle stands."""
+    """With broken glass: what our own controllers wrote since the bundle stands. Where
+    somebody else broke it, that is what a held run is held for."""
     desk.records.extend(glass.taken_over(desk.state, desk.sight))
+    reason, hold = glass.unmerged(desk.state, desk.sight), desk.run.hold
+    if reason is not None and hold is not None and hold.reason.code != reason.code:
+        desk.records.append(Held(reason, desk.region))
 
 
 def _drift(desk: Desk) -> None:

@@ -219,6 +219,18 @@ def ours(state: JournalState, claim: Claim, epoch: int, seq: int) -> bool:
     return before or outranked(state, claim)
 
 
+def unmerged(state: JournalState, sight: Sight) -> Reason | None:
+    """Why the dials show that somebody else broke the glass, or None."""
+    for dial, reading in sorted(sight.dials.items()):
+        for one in reading.instances:
+            ours = one.claim is not None and one.claim.journal == state.journal
+            if ours and one.claim is not None:
+                reason = unmerged_reason(state, dial, one.claim)
+                if reason is not None:
+                    return reason
+    return None
+
+
 def unmerged_reason(state: JournalState, dial: str, claim: Claim) -> Reason | None:
     """Why a claim shows that somebody else broke the glass, or None (invariant 12)."""
     if not is_glass(claim.epoch) or claim.epoch in state.glasses:

@@ -14,6 +14,7 @@ from dayshift.core.state import JournalState, RunState, Status
 from dayshift.core.transitions import ENDED
 from dayshift.errors import Bug
 from dayshift.model.dial import DialKind
+from dayshift.model.glass import is_glass
 from dayshift.model.records import ActionKind, AnyBody, Phase, Record
 from dayshift.model.units import Instant
 
@@ -46,6 +47,8 @@ def foresee(
 
 
 def _settings(state: JournalState) -> Iterator[str]:
+    if state.glass is not None and not is_glass(state.glass.first):
+        yield f"break-glass: epoch {state.glass.first} does not outrank regular ones"
     for dial, setting in sorted(state.confirmed.items()):
         fault = setting.fault()
         if fault:

@@ -6,10 +6,12 @@ find another controller go through `runtime.control` instead.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import getpass
 import os
 import socket
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,6 +48,7 @@ Around = tuple[tuple[r.AnyBody, ...], tuple[r.AnyBody, ...]]
 
 STATE_DIR = ".dayshift"
 SOCKET = "control.sock"
+LOST_MS = 500
 BRIEF_MAX = 60
 """So much of a value is shown when it differs."""
 
@@ -214,11 +217,26 @@ class Session:
         async with self.conducting(on_frame) as orchestrator:
             on_start(orchestrator)
             server = ControlServer(self.workspace.socket, orchestrator)
-            await server.start()
+            with contextlib.suppress(*self.unreachable):
+                await server.start()
+            going = asyncio.create_task(orchestrator.go(leave_when_held, request))
+            lost = asyncio.create_task(self._until_lost())
             try:
-                return await orchestrator.go(leave_when_held, request)
+                await asyncio.wait({going, lost}, return_when=FIRST_COMPLETED)
+                if not going.done():
+                    raise JournalFull(_lost())
+                return going.result()
             finally:
+                for task in (going, lost):
+                    task.cancel()
+                await asyncio.gather(going, lost, return_exceptions=True)
                 await server.close()
+
+    async def _until_lost(self) -> None:
+        """Until another may lead. Whoever cannot write any more must not keep this
+        machine from those who break the glass."""
+        while not self.journal.lost:
+            await self.clock.sleep(LOST_MS)
 
     @asynccontextmanager
     async def conducting(
@@ -253,6 +271,17 @@ class Session:
         """Every driver of the estate, with its context."""
         given = context(self.workspace, estate, self.clock, self.points)
         return wiring.wire(estate, change, given)
+
+
+def _lost() -> Reason:
+    return Reason(
+        "LEAD-LOST",
+        "this controller leads no more: its lease could not be renewed in time",
+        because="the journal's store does not answer, or another controller leads",
+        so="it ends here; the shares stay as they are",
+        next="`dayshift status`; in an emergency `dayshift evacuate REGION --reason "
+        "TEXT` works without the store",
+    )
 
 
 def context(

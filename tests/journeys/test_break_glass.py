@@ -18,6 +18,7 @@ import pytest
 from dayshift.lab import estate, up
 from tests.journeys.test_verbs import (
     CROWD,
+    USUAL,
     Controller,
     crowd,
     phase,
@@ -26,6 +27,7 @@ from tests.journeys.test_verbs import (
     until,
     weights,
 )
+from tests.kit.daemons import eventually
 from tests.kit.etcds import Etcds
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
@@ -74,27 +76,40 @@ def test_evacuated_without_a_majority_and_merged_when_it_is_back(
     lab: estate.LabSpec, etcds: Etcds
 ) -> None:
     with Controller(lab, "drain", "fra", "--yes", "--plain") as drain:
-        until(lab, lambda story: phase(story) == "draining" and weights(lab)["fra"] == 2500)
+        until(lab, lambda story: phase(story) == "draining")
+        eventually(lambda: weights(lab)["fra"] == 2500, "the first stage")
         for one in etcds.members[:2]:
             one.kill()
-        print("controller", drain.ended())
+        code, said = drain.ended()
+    assert code == 1
+    assert "LEAD-LOST" in said or "STORE-GONE" in said
     asked = typed(lab, "status")
-    print(asked.stdout, asked.stderr)
+    assert asked.returncode == 1
+    assert "from the bundle sealed" in asked.stderr
+
     begun = time.monotonic()
     told = typed(lab, "evacuate", "fra", "--reason", "fire alarm", "--yes", "--plain")
-    print(time.monotonic() - begun, told.returncode, told.stdout, told.stderr)
+    assert told.returncode == 0, told.stderr
+    assert time.monotonic() - begun < AT_ONCE_S
     assert weights(lab) == {"fra": 0, "ber": 10_000}
+    assert "age" in told.stderr
+    assert "was running, fra in draining" in told.stderr
+
     for one in etcds.members[:2]:
         one.start()
     etcds.wait(3)
-    told = typed(lab, "seal", "now")
-    print(told.stdout, told.stderr)
-    told = typed(lab, "status")
-    print(told.stdout, told.stderr)
-    told = typed(lab, "audit")
-    print(told.stdout, told.stderr)
-    told = typed(lab, "close", "--leave-drained", "--yes")
-    print(told.stdout, told.stderr)
-    told = typed(lab, "return", "fra", "--now", "--yes", "--plain")
-    print(told.stdout, told.stderr)
-    assert 0
+    eventually(lambda: typed(lab, "seal", "now").returncode == 0, "a free lease")
+    story = status(lab)
+    assert story["status"] == "held"
+    assert story["hold"]["reason"]["code"] == "BREAK-GLASS"
+    assert story["left_drained"] == ["fra"]
+    audited = typed(lab, "audit")
+    assert audited.returncode == 0, audited.stdout
+    assert "wait to be merged" not in audited.stdout
+
+    closed = typed(lab, "close", "--leave-drained")
+    assert closed.returncode == 0, closed.stderr
+    assert weights(lab) == {"fra": 0, "ber": 10_000}
+    back = typed(lab, "return", "fra", "--now", "--yes", "--plain")
+    assert back.returncode == 0, back.stderr
+    assert weights(lab) == USUAL
