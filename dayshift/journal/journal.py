@@ -30,7 +30,7 @@ from dayshift.journal.findings import HEAD, MARK, Examination, examine
 from dayshift.journal.lock import LOCK, WriterLock
 from dayshift.journal.reader import JournalView
 from dayshift.journal.recovery import Doing
-from dayshift.journal.sealed import Sealer
+from dayshift.journal.sealed import Sealer, note_of
 from dayshift.journal.signing import HeadNote, Signer, pack
 from dayshift.journal.slots import open_slots
 from dayshift.journal.stores import HERE, Access, note_store, open_writer
@@ -283,7 +283,9 @@ class Journal(JournalView):
 
     def seal(self, payload: Callable[[], bytes]) -> None:
         """Keep `payload` as what break-glass shall know; a full disk is no error."""
-        self._sealer.keep(self, payload(), self._lock.holder, self._clock)
+        mine = self._lock.holder
+        note = note_of(self, mine, self._clock, self.head, self._epoch)
+        self._sealer.keep(note, payload())
 
     def save_snapshot(self, seq: int, data: bytes) -> None:
         """Keep the state folded up to record `seq`; it is believed for this chain only.

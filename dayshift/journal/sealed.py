@@ -164,16 +164,12 @@ class Sealer:
         with contextlib.suppress(OSError):
             self._file = SealFile(folder)
 
-    def keep(
-        self, view: JournalView, payload: bytes, holder: Holder, clock: Clock
-    ) -> bool:
-        """Seal `payload` as of the head of `view`; True once it is durable."""
+    def keep(self, note: SealNote, payload: bytes) -> bool:
+        """Seal `payload`; True once it is durable."""
         if self._file is None:
             return False
         with contextlib.suppress(OSError):
-            return self._file.write(
-                seal(self._signer, note_of(view, holder, clock), payload)
-            )
+            return self._file.write(seal(self._signer, note, payload))
         return False
 
     def close(self) -> None:
@@ -181,16 +177,17 @@ class Sealer:
             self._file.close()
 
 
-def note_of(view: JournalView, holder: Holder, clock: Clock) -> SealNote:
+def note_of(
+    view: JournalView, holder: Holder, clock: Clock, head: Head, epoch: int
+) -> SealNote:
     """What a bundle says of the journal that it stands for."""
-    head = view.head
     return SealNote(
         kind="bundle",
         estate=view.estate,
         journal=view.journal_id,
         seq=head.seq,
         hash=head.hash,
-        epoch=view.epoch,
+        epoch=epoch,
         wall_ms=clock.now().wall_ms,
         holder=holder.name,
         machine=holder.host,

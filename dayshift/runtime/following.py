@@ -20,6 +20,7 @@ from dayshift.model.sight import Sight
 from dayshift.model.units import Clock, Instant, elapsed_ms
 from dayshift.runtime import messages
 from dayshift.runtime.frame import Frame
+from dayshift.runtime.sealing import Copies
 from dayshift.runtime.session import load
 
 LOOK_MS = 1_000
@@ -48,13 +49,21 @@ class Follower:
         self._head = journal.head
         self._sight: Sight | None = None
         self._beaten: Instant | None = None
+        self._copies = Copies(journal, clock, name)
 
     async def run(self) -> None:
         """Raises `JournalFull` when the store does not answer."""
         self._look_back()
+        try:
+            await self._until_vacant()
+        finally:
+            self._copies.close()
+
+    async def _until_vacant(self) -> None:
         while True:
             self._beat()
             self._show(self._frame())
+            self._seal()
             seen = await self._journal.watch(WANTED, self._clock, LOOK_MS, self._head)
             self._catch_up()
             if Stir.VACANT in seen:
@@ -85,6 +94,13 @@ class Follower:
         whole = self._sight is not None and bool(sight.places)
         decision = decide(self._state, sight) if run and whole else Decision()
         return Frame(self._state, sight, decision)
+
+    def _seal(self) -> None:
+        """What is known now, for whoever must act here when the store is gone."""
+        run = self._state.run
+        if run is not None and run.digest in self._state.plans:
+            estate = self._state.plans[run.digest].estate
+            self._copies.follow(self._head, self._state, estate)
 
     def _beat(self) -> None:
         now = self._clock.now()

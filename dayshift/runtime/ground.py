@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
-from dayshift.errors import Reason
+from dayshift.errors import Reason, SettingsInvalid
 from dayshift.journal.reader import JournalReader
 from dayshift.model.estate import Estate
 from dayshift.model.plan import Plan
@@ -29,7 +30,11 @@ class RealGround:
         self._access = access_to(workspace.base, estate.name, estate.journal)
 
     def lead(self) -> Session:
-        return Session.open_at(self._workspace, self._access, controller=self._name)
+        session = Session.open_at(self._workspace, self._access, controller=self._name)
+        with contextlib.suppress(SettingsInvalid):
+            # A file that somebody is just editing must not keep it from leading.
+            session.seal(self._load())
+        return session
 
     def read(self) -> JournalReader:
         return JournalReader.open(self._workspace.state_dir, self._access)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from dayshift.core.state import JournalState
 from dayshift.errors import Reason, Refused
-from dayshift.journal.base import Holder
+from dayshift.journal.base import Head, Holder
 from dayshift.journal.emergency import EmergencyLog
 from dayshift.journal.journal import Journal
 from dayshift.journal.reader import JournalView
@@ -80,25 +80,27 @@ class Seals:
         self._journal.seal(lambda: pack(self._estate, state))
 
 
-class Follower:
+class Copies:
     """Keeps this machine's bundle fresh from a journal that another controller leads.
 
-    For a `serve` that follows: call `follow` whenever the state was folded on.
+    For whoever follows: call `follow` whenever the state was folded on.
     """
 
-    def __init__(self, folder: Path, clock: Clock, name: str) -> None:
-        self._sealer = Sealer(folder, Signer(folder))
+    def __init__(self, view: JournalView, clock: Clock, name: str) -> None:
+        self._view = view
+        self._sealer = Sealer(view.folder, Signer(view.folder))
         self._clock = clock
         self._holder = holder_here(name, clock)
         self._due = _Due(clock)
 
-    def follow(self, view: JournalView, estate: Estate, state: JournalState) -> bool:
-        """Seal `state`, the fold of all that `view` holds, if it is time; True if it
-        was sealed."""
+    def follow(self, head: Head, state: JournalState, estate: Estate) -> bool:
+        """Seal `state`, the fold of all up to `head`, if it is time; True if it was
+        sealed."""
         if not self._due.is_due(state):
             return False
         self._due.done(state)
-        return self._sealer.keep(view, pack(estate, state), self._holder, self._clock)
+        note = note_of(self._view, self._holder, self._clock, head, state.epoch)
+        return self._sealer.keep(note, pack(estate, state))
 
     def close(self) -> None:
         self._sealer.close()
@@ -132,7 +134,8 @@ def _stake(state: JournalState) -> object:
 
 def sealed_now(folder: Path, view: JournalView, payload: bytes, clock: Clock) -> bytes:
     """A bundle of this moment, for a file."""
-    note = note_of(view, holder_here("dayshift seal", clock), clock)
+    mine = holder_here("dayshift seal", clock)
+    note = note_of(view, mine, clock, view.head, view.epoch)
     return seal(Signer(folder), note, payload)
 
 
