@@ -81,14 +81,8 @@ def _(body: r.Lease, state: JournalState, record: Record) -> JournalState:
     return glass.unparked(led)
 
 
-@_apply.register
-def _(body: r.GlassBroken, state: JournalState, record: Record) -> JournalState:
-    return glass.broken(state, body, record.at)
-
-
-@_apply.register
-def _(body: r.GlassAdopted, state: JournalState, record: Record) -> JournalState:
-    return glass.adopted(state, body, record.at)
+_apply.register(r.GlassBroken, glass.broken)
+_apply.register(r.GlassAdopted, glass.adopted)
 
 
 @_apply.register

@@ -17,22 +17,28 @@ from dayshift.model.dial import Claim, DialKind, DialReading
 from dayshift.model.estate import AgentSpec, ControllerSpec
 from dayshift.model.glass import floor, is_glass, mark, mark_in
 from dayshift.model.plan import Plan
-from dayshift.model.records import Adopted, GlassAdopted, GlassBroken, Phase
+from dayshift.model.records import (
+    Adopted,
+    GlassAdopted,
+    GlassBroken,
+    Phase,
+    Record,
+)
 from dayshift.model.sight import Sight
 from dayshift.model.units import Instant
 
-UNMERGED = "BREAK-GLASS-UNMERGED"
 AT_WORK = frozenset({Phase.WORKING, Phase.CATCHING_UP, Phase.WARMING, Phase.VALIDATING})
 """Phases in which a region was worked at and is not validated yet."""
 
 
-def broken(state: JournalState, body: GlassBroken, at: Instant) -> JournalState:
+def broken(body: GlassBroken, state: JournalState, record: Record) -> JournalState:
     """The state once somebody acts without the store.
 
     Why: entries are merged onto whatever the journal became meanwhile, so they must
     fold onto every state.
     Holds: a run that was open is parked, held; nothing of it is forgotten.
     """
+    at = record.at
     state = replace(
         state,
         epoch=max(state.epoch, body.epoch),
@@ -47,9 +53,10 @@ def broken(state: JournalState, body: GlassBroken, at: Instant) -> JournalState:
     return replace(_parking(state, _reason(glass), at), glass=first)
 
 
-def adopted(state: JournalState, body: GlassAdopted, at: Instant) -> JournalState:
+def adopted(body: GlassAdopted, state: JournalState, record: Record) -> JournalState:
     """The state once the entries of a lost machine are given up: as if merged, with
     what the dials show in their place."""
+    at = record.at
     reason = Reason(
         "BREAK-GLASS",
         f"{body.person} gave up the entries of a machine that broke the glass: "
@@ -246,7 +253,7 @@ def unmerged_reason(state: JournalState, dial: str, claim: Claim) -> Reason | No
             "machine",
         )
     return Reason(
-        UNMERGED,
+        "BREAK-GLASS-UNMERGED",
         f"dial {dial} was written with broken glass {where}; this journal does not "
         "have the entries",
         because=f"the dial carries epoch {claim.epoch}, record {claim.seq}; this "
