@@ -138,12 +138,6 @@ def _(body: r.RunOpened, state: JournalState, record: Record) -> JournalState:
 @_apply.register
 def _(body: r.RunClosed, state: JournalState, record: Record) -> JournalState:
     run = _run(state)
-    drained = set(state.left_drained)
-    for one in run.passes:
-        if one.phase is Phase.LEFT_DRAINED:
-            drained.add(one.region)
-        elif one.phase is Phase.DONE or _went_back(one):
-            drained.discard(one.region)
     closed = replace(
         run,
         status=Status.CLOSED,
@@ -152,13 +146,8 @@ def _(body: r.RunClosed, state: JournalState, record: Record) -> JournalState:
         closed=record.at,
         hold=None,
     )
-    state = replace(state, run=closed, left_drained=tuple(sorted(drained)))
-    return glass.overtaken(state)
-
-
-def _went_back(one: PassState) -> bool:
-    """True when the pass began to drain and is at its usual share again."""
-    return one.phase is Phase.SERVING and Phase.DRAINING.value in one.entered
+    out = run.left_drained(state.left_drained)
+    return glass.overtaken(replace(state, run=closed, left_drained=out))
 
 
 @_apply.register

@@ -6,10 +6,13 @@ second person; the emergency verbs need one person and a reason, always recorded
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
+from dayshift.core.state import JournalState
 from dayshift.model.estate import Policy
 from dayshift.model.plan import Verb
+from dayshift.model.records import AnyBody, Retreating
 
 EMERGENCY = ("evacuate", "return --now", "abort")
 NEVER = 0
@@ -138,6 +141,17 @@ UNMET: dict[tuple[str, str], str] = {
 GOES_ON_WITHOUT_STORE = ("abort", "return")
 """Requests that make things safe. `return` of a run under way is always
 `return --now`; an `evacuate` is a run of its own, and begins without a store too."""
+
+
+def goes_on_without_store(state: JournalState, bodies: Sequence[AnyBody]) -> bool:
+    """Safe verbs go on with a full store, and so does taking users from harm."""
+    run = state.run
+    if run is None:
+        return False
+    asked = any(one.verb in GOES_ON_WITHOUT_STORE for one in run.requests.values())
+    forced = state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
+    leaves = any(isinstance(one, Retreating) for one in bodies)
+    return forced or asked or leaves or run.now_at.retreat is not None
 
 
 def outcome(code: str, verb: str, persons: int, down: Down, policy: Policy) -> Outcome:

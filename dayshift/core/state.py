@@ -139,6 +139,20 @@ class RunState(msgspec.Struct, frozen=True):
         """The pass that is in flight."""
         return self.passes[self.current]
 
+    def left_drained(self, before: tuple[str, ...]) -> tuple[str, ...]:
+        """Who is out once this run is closed; `before` are those that were already.
+
+        A pass that began to drain and serves again has brought its region back.
+        """
+        out = set(before)
+        for one in self.passes:
+            went_back = one.phase is Phase.SERVING and Phase.DRAINING in one.entered
+            if one.phase is Phase.LEFT_DRAINED:
+                out.add(one.region)
+            elif one.phase is Phase.DONE or went_back:
+                out.discard(one.region)
+        return tuple(sorted(out))
+
 
 class Standby(msgspec.Struct, frozen=True):
     """Another controller: whether it follows, and since when."""

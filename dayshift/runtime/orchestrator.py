@@ -30,11 +30,11 @@ from dayshift.limits import (
 )
 from dayshift.model import records as r
 from dayshift.model.estate import Estate
-from dayshift.model.plan import Verb
 from dayshift.model.points import NOWHERE, Point, Points
 from dayshift.model.sight import Sight
 from dayshift.model.units import Clock, Entropy, Instant, elapsed_ms
 from dayshift.runtime.actuator import Actuator
+from dayshift.runtime.answers import Answers
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.gate_samples import GateSamples
 from dayshift.runtime.observer import Observer
@@ -99,7 +99,7 @@ class Orchestrator:
         """Set when the person in front wants to leave once the run stands still."""
         self.watchers: set[asyncio.Queue[Frame]] = set()
         self._wake = asyncio.Event()
-        self._answers: dict[str, asyncio.Future[r.Answered]] = {}
+        self._answers = Answers()
         self._acting: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._signed: Instant | None = None
@@ -295,7 +295,7 @@ class Orchestrator:
         try:
             written = self.journal.append(*bodies, run=self._id)
         except JournalFull:
-            if not self._may_use_emergency(bodies):
+            if not overrides.goes_on_without_store(self.state, bodies):
                 raise
             if not self.journal.stranded:
                 self._seals.seal(self.state)
@@ -309,24 +309,12 @@ class Orchestrator:
             self.state = fold(self.state, record)
             if isinstance(record.body, r.Answered):
                 self.points.at(Point.ANSWERED)
-                waiting = self._answers.pop(record.body.token, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(record.body)
+                self._answers.tell(record.body)
         if self.state.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
             self._snapshot_seq = self.state.seq
             self.points.at(Point.SNAPSHOT_DUE)
             self.journal.save_snapshot(self.state.seq, msgspec.json.encode(self.state))
             self.points.at(Point.SNAPSHOT_KEPT)
-
-    def _may_use_emergency(self, bodies: tuple[r.AnyBody, ...]) -> bool:
-        """Safe verbs go on with a full store, and so does taking users from harm."""
-        run = self.run
-        asked = any(
-            one.verb in overrides.GOES_ON_WITHOUT_STORE for one in run.requests.values()
-        )
-        forced = self.state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
-        leaves = any(isinstance(one, r.Retreating) for one in bodies)
-        return forced or asked or leaves or run.now_at.retreat is not None
 
     def _sign(self, phase_changed: bool) -> None:
         now = self.clock.now()
@@ -335,7 +323,6 @@ class Orchestrator:
             self.journal.sign_head()
             self.watch.store_room_bytes = self.journal.room_bytes
             self._signed = now
-
         self._seals.freshen(self.state)
 
     async def _settle(self) -> None:
@@ -351,17 +338,9 @@ class Orchestrator:
                 if body is not None:
                     self.append(body)
             self.points.at(Point.SEALED)
-            self._refuse_the_rest()
+            self._answers.refuse_the_rest()
         self.journal.sign_head()
         self._seals.seal(self.state)
-
-    def _refuse_the_rest(self) -> None:
-        """Whoever asked too late is told so."""
-        for token, waiting in self._answers.items():
-            late = Reason("RUN-CLOSED", "the run closed before this was answered")
-            if not waiting.done():
-                waiting.set_result(r.Answered(token, False, late))
-        self._answers.clear()
 
     async def ask(
         self, verb: str, person: str, args: Mapping[str, str], token: str = ""
@@ -371,8 +350,7 @@ class Orchestrator:
         token = token or self.entropy.token()
         if verb == "confirm":
             return await self._confirm(token, person, args)
-        answer: asyncio.Future[r.Answered] = asyncio.get_running_loop().create_future()
-        self._answers[token] = answer
+        answer = self._answers.ask(token)
         self._request(r.Requested(verb, person, dict(args), token))
         self._wake.set()
         return await answer
@@ -384,7 +362,7 @@ class Orchestrator:
             self.append(asked)
         except JournalFull:
             if asked.verb not in overrides.GOES_ON_WITHOUT_STORE:
-                self._answers.pop(asked.token, None)
+                self._answers.forget(asked.token)
                 raise
             self._fold(self.journal.append_emergency(asked, run=self._id))
         self.points.at(Point.REQUESTED)
