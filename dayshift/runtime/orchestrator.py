@@ -72,8 +72,7 @@ class Orchestrator:
         self.journal = journal
         self.state = state
         self.drivers = drivers
-        self.clock = clock
-        self.entropy = entropy
+        self.clock, self.entropy = clock, entropy
         self.on_frame = on_frame
         self.points = points
         self.estate = state.plan.estate
