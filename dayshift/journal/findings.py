@@ -17,7 +17,7 @@ from dayshift.errors import JournalBroken, JournalError, JournalHeld, Refused
 from dayshift.journal import recovery
 from dayshift.journal.base import ORIGIN, Head, Store
 from dayshift.journal.chain import broken_link, read_link
-from dayshift.journal.codec import decode_record
+from dayshift.journal.codec import INTEGER_MAX, decode_record
 from dayshift.journal.emergency import (
     EMERGENCY,
     EmergencyDamaged,
@@ -194,13 +194,18 @@ def _look_inside(store: Store, estate: str, found: _Found) -> None:
 
 
 def _verify_tail(store: Store, end: Head) -> int:
-    """Every link since the newest snapshot; those before it are the audit's.
+    """Every link from the newest snapshot to `end`; those before it are the audit's.
+
+    What another controller wrote behind `end` meanwhile is not looked at: whoever wants
+    to lead compares the head when it takes the lease.
 
     Returns the newest epoch there: merged entries, of an older one, may be last.
     """
-    head = snapshot_base(store)
+    head = snapshot_base(store, end.seq)
     epoch = 0
     for row in store.read(max(0, head.seq - 1)):
+        if row.seq > end.seq:
+            break
         if row.seq > head.seq:
             epoch = max(epoch, read_link(head, row).epoch)
             head = Head(row.seq, row.hash)
@@ -213,10 +218,11 @@ def _verify_tail(store: Store, end: Head) -> int:
     return epoch
 
 
-def snapshot_base(store: Store) -> Head:
-    """The head of the newest snapshot that belongs to this chain; else the origin."""
+def snapshot_base(store: Store, until: int = INTEGER_MAX) -> Head:
+    """The head of the newest snapshot that belongs to this chain and is not behind
+    record `until`; else the origin."""
     for snapshot in store.snapshots():
-        if store.hash_at(snapshot.seq) == snapshot.hash:
+        if snapshot.seq <= until and store.hash_at(snapshot.seq) == snapshot.hash:
             return Head(snapshot.seq, snapshot.hash)
     return ORIGIN
 

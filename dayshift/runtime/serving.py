@@ -15,7 +15,6 @@ from typing import Protocol
 
 from dayshift.errors import (
     DayshiftError,
-    JournalBroken,
     JournalFull,
     JournalHeld,
     Reason,
@@ -33,8 +32,6 @@ from dayshift.runtime.session import Session
 
 AGAIN_MS = 50
 """Between two campaigns, when the last one came to nothing."""
-BREAKS_MAX = 10
-"""A journal that does not verify so often in a row is broken."""
 LOST_MS = 50
 """How often a leader asks its store whether it still leads."""
 SETTLE_MS = 5_000
@@ -84,7 +81,6 @@ class Serving:
         self.watchers: set[asyncio.Queue[Frame]] = set()
         self._say = say
         self._stopping = asyncio.Event()
-        self._breaks = 0
         self._leader: Leader | None = None
         self._follower: Follower | None = None
         self._waiting: dict[str, asyncio.Future[Answered]] = {}
@@ -109,23 +105,10 @@ class Serving:
 
     def _campaign(self) -> Session | None:
         try:
-            session = self.ground.lead()
+            return self.ground.lead()
         except (JournalHeld, JournalFull) as error:
             self._turn(Role.FOLLOWS, error.reason.what)
             return None
-        except JournalBroken as error:
-            self._broken(error)
-            return None
-        self._breaks = 0
-        return session
-
-    def _broken(self, error: JournalBroken) -> None:
-        """Look again before a person is called: another controller may have written
-        while this one read."""
-        self._breaks += 1
-        if self._breaks > BREAKS_MAX:
-            raise error
-        self._turn(Role.FOLLOWS, error.reason.what)
 
     def _turn(self, role: Role, why: str) -> None:
         if role is not self.role:
@@ -181,8 +164,6 @@ class Serving:
                 await _end(work)
                 if not work.cancelled():
                     work.result()
-        except JournalBroken as error:
-            self._broken(error)
         except (Refused, JournalHeld, JournalFull) as error:
             self._turn(Role.FOLLOWS, error.reason.what)
         finally:

@@ -14,10 +14,13 @@ from dayshift.errors import Bug, JournalHeld, JournalNewer, Refused
 from dayshift.journal.base import Head
 from dayshift.journal.chain import record_hash
 from dayshift.journal.codec import READER
+from dayshift.journal.findings import LOCK, examine
 from dayshift.journal.journal import Journal
 from dayshift.journal.lock import WriterLock
 from dayshift.journal.reader import JournalReader
+from dayshift.journal.recovery import Chain
 from dayshift.journal.signing import public_keys, read_note
+from dayshift.journal.stores import HERE
 from dayshift.journal.stores.sqlite import SqliteStore
 from dayshift.model.dial import Claim
 from dayshift.model.records import Genesis, Lease, Observed
@@ -258,3 +261,19 @@ def test_an_unwritable_place_is_said_so(tmp_path):
     with pytest.raises(Exception, match="JOURNAL-FULL") as caught:
         Journal.open(tmp_path / "file" / "j", "demo", TickingClock(), "test")
     assert "cannot be written" in str(caught.value)
+
+
+def test_what_another_writes_behind_the_head_meanwhile_is_no_damage(
+    folder, monkeypatch
+):
+    """A controller that campaigns reads the head, then the records; a leader writes in
+    between. Who leads is decided by the lease, which compares the head."""
+    with open_journal(folder) as journal:
+        end = journal.head
+        for number in range(3):
+            journal.append(Observed({"n": number}))
+        journal.save_snapshot(journal.head.seq, b"{}")
+    monkeypatch.setattr(SqliteStore, "head", lambda self: end)
+    lock = WriterLock.take(folder / LOCK, "late", TickingClock().now())
+    seen = examine(folder, "demo", lock, (), HERE)
+    assert seen.findings.chain is Chain.WHOLE
