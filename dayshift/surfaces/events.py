@@ -136,6 +136,12 @@ def _(body: r.Tripped) -> Line | None:
 
 
 @_line.register
+def _(body: r.Reverted) -> Line | None:
+    text = f"dial {body.dial} went back by itself: its lease was not renewed"
+    return _say(Level.WARN, "", text)
+
+
+@_line.register
 def _(body: r.Judged) -> Line | None:
     failed = body.verdict.kind is VerdictKind.FAIL
     word = "gate FAILED" if failed else f"gate: {body.verdict.kind.value}"
