@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dayshift.core import fences
+from dayshift.core.feeding import MISSED_MIN, Feeding
 from dayshift.core.judging import Judging, gated
 from dayshift.core.state import JournalState
 from dayshift.model.dial import DialReading, Fence, InstanceReading
@@ -158,6 +159,7 @@ class Watch:
         self.store_room_bytes: int | None = None
         self.clock_jump_ms = 0
         self.fences: dict[str, Fence] = {}
+        self.feeding = Feeding(estate)
         self._judging = Judging(estate)
         policy = estate.policy
         self._frozen_ms = max(policy.fresh_ms, min(policy.quiet_ms, FROZEN_MS_MAX))
@@ -189,6 +191,7 @@ class Watch:
     def dial(self, reading: DialReading) -> None:
         """Take a reading; what it does not say of a lease stays as it was said last."""
         self.dials[reading.dial] = reading
+        self.feeding.dial(reading)
         if reading.expires_ms is not None:
             self._leases[reading.dial] = (reading.at, reading.expires_ms)
         elif not reading.fault:
@@ -197,17 +200,19 @@ class Watch:
     def dial_failed(self, dial: str, at: Instant, fault: str) -> None:
         lost = InstanceReading(dial, None, None, fault)
         self.dials[dial] = DialReading(dial, at, (lost,))
+        self.feeding.dial(self.dials[dial])
 
     def sight(self, state: JournalState, now: Instant) -> Sight:
         """The world as of `now`. Call it again after every fold: a rung that has only
         begun must not be judged on what was seen of the last one."""
         judged = gated(state)
-        self._judging.look(state, self._latest() if judged else {}, now)
+        still_ms = self._users_still_ms(now)
+        self._judging.look(state, self._latest(still_ms) if judged else {}, now)
         places = tuple(
             place
             for service in self.estate.services
             for place in self._places(
-                service, state, judged.region if judged else "", now
+                service, state, judged.region if judged else "", still_ms, now
             )
         )
         jump, self.clock_jump_ms = self.clock_jump_ms, 0
@@ -232,28 +237,32 @@ class Watch:
             ),
         )
 
-    def _latest(self) -> dict[MeterKey, MeterReading]:
+    def _latest(self, still_ms: dict[MeterKey, int]) -> dict[MeterKey, MeterReading]:
+        """What the gate may count; a source that stands still tells it nothing."""
         return {
             key: track.window[-1]
             for key, track in self.meters.items()
-            if track.window and not track.fault
+            if track.window
+            and not track.fault
+            and still_ms.get(key, 0) <= self._frozen_ms
         }
 
     def _places(
-        self, service: Service, state: JournalState, judged: str, now: Instant
+        self,
+        service: Service,
+        state: JournalState,
+        judged: str,
+        still_ms: dict[MeterKey, int],
+        now: Instant,
     ) -> Iterator[PlaceSight]:
-        """The service in each of its regions. What a source says of all of them is
-        asked once, not once in each."""
+        """The service in each of its regions."""
         name = service.name
-        meters = [
-            (spec, frozenset(spec.regions), self._users_still_ms(name, spec, now))
-            for spec in service.meters
-        ]
+        meters = [(spec, frozenset(spec.regions)) for spec in service.meters]
         probes = [(spec.name, frozenset(spec.regions)) for spec in service.probes]
         for region in service.shares:
             seen = tuple(
                 self._meter((name, spec.name, region), spec, still_ms, now)
-                for spec, regions, still_ms in meters
+                for spec, regions in meters
                 if region in regions
             )
             probed = tuple(
@@ -267,15 +276,20 @@ class Watch:
             yield PlaceSight(name, region, seen, probed, verdict, blind_ms)
 
     def _meter(
-        self, key: MeterKey, spec: MeterSpec, users_still_ms: int, now: Instant
+        self,
+        key: MeterKey,
+        spec: MeterSpec,
+        users_still_ms: dict[MeterKey, int],
+        now: Instant,
     ) -> MeterSight:
         track = self.meters.get(key, _UNREAD)
         if not track.window:
             return MeterSight(spec.name, spec.side, None, fault=track.fault)
         last = track.window[-1]
         rates = track.rates()
-        still_ms = users_still_ms
-        if spec.side is not Side.USERS:
+        if spec.side is Side.USERS:
+            still_ms = users_still_ms[key]
+        else:
             still_ms = elapsed_ms(track.changed, now) if track.changed else 0
         age = elapsed_ms(last.at, now)
         fault = track.fault
@@ -303,21 +317,47 @@ class Watch:
             fault=fault,
         )
 
-    def _users_still_ms(self, service: str, spec: MeterSpec, now: Instant) -> int:
-        """How long nothing at all moved at a source of the users' side.
+    def _users_still_ms(self, now: Instant) -> dict[MeterKey, int]:
+        """For how long each source of the users' side has told nothing of a region.
 
-        It sees the other regions too; one in which nothing moves proves nothing by its
-        silence. A region's meter is asked alone: it sees at least our own probes.
+        One in which nothing moves at all proves nothing by its silence. Where others
+        move, a region that has a share of them and counts none stands still too; one
+        without users is not frozen. A region's own meter is asked alone: it sees at
+        least our own probes.
         """
-        if spec.side is not Side.USERS:
-            return 0
-        changes = [
-            elapsed_ms(track.changed, now)
-            for name in spec.regions
-            if (track := self.meters.get((service, spec.name, name)))
-            and track.changed is not None
-        ]
-        return min(changes, default=0)
+        return {
+            (service.name, spec.name, region): ms
+            for service in self.estate.services
+            for spec in service.meters
+            if spec.side is Side.USERS
+            for region, ms in self._source_still_ms(service, spec, now).items()
+        }
+
+    def _source_still_ms(
+        self, service: Service, spec: MeterSpec, now: Instant
+    ) -> dict[str, int]:
+        tracks = {
+            region: track
+            for region in spec.regions
+            if (track := self.meters.get((service.name, spec.name, region)))
+        }
+        still_ms = {
+            region: elapsed_ms(track.changed, now)
+            for region, track in tracks.items()
+            if track.changed is not None
+        }
+        least = min(still_ms.values(), default=0)
+        found = dict.fromkeys(spec.regions, least)
+        silent = [r for r, ms in still_ms.items() if ms > self._frozen_ms >= least]
+        if not silent:
+            return found
+        rates = {r: tracks[r].rates().mrps for r in still_ms if r not in silent}
+        for region in silent:
+            since = tracks[region].changed
+            assert since is not None
+            if self.feeding.missed(service, region, since, rates, now) >= MISSED_MIN:
+                found[region] = still_ms[region]
+        return found
 
     def _probe(self, key: MeterKey, now: Instant) -> ProbeSight:
         track = self.probes.get(key)

@@ -90,9 +90,16 @@ class SimulatedMeter:
         if how is MeterLie.BLIND:
             raise DriverRetry(reason, 500)
         if self.side is Side.USERS and how not in SILENT:
-            self.world.history.told[self.service, region] = true.at.mono_ms
+            self._told(region, true)
+        if self.side is Side.USERS and how is MeterLie.STALE:
+            # What it shows was true once, and it says when: that much was told.
+            self._told(region, then)
         reading = _bent(how, true, then) if how else true
         return self.shown(region, reading) if self.shown else reading
+
+    def _told(self, region: str, reading: MeterReading) -> None:
+        told, key = self.world.history.told, (self.service, region)
+        told[key] = max(told.get(key, 0), reading.at.mono_ms)
 
     def _sample(self, region: str) -> MeterReading:
         """The newest sample that the source has by now, under the time of this look."""

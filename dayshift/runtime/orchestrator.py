@@ -387,7 +387,10 @@ class Orchestrator:
 
 
 def _watch(estate: Estate, drivers: Drivers) -> Watch:
-    """An empty watch that knows how far each dial's fence reaches."""
+    """An empty watch that knows how far each dial's fence reaches, and how fast it is
+    obeyed."""
     watch = Watch(estate)
-    watch.fences = {name: one.describe().fence for name, one in drivers.dials.items()}
+    able = {name: one.describe() for name, one in drivers.dials.items()}
+    watch.fences = {name: one.fence for name, one in able.items()}
+    watch.feeding.settles_ms = {n: one.propagation_ms for n, one in able.items()}
     return watch
