@@ -286,8 +286,12 @@ def soaking(desk: Desk) -> None:
     desk.keep_armed()
     if _judge_soak(desk, rung) or desk.armed():
         return
+    if not _full_share_stands(desk, rung):
+        return
     # Nobody watched before this controller led: the soak begins again with it.
-    soaked = min(desk.since(desk.here.since), desk.since(desk.state.led))
+    soaked = min(
+        desk.since(desk.here.since), desk.since(desk.state.led), _since_put_back(desk)
+    )
     left = desk.policy.soak_ms - soaked
     if left > 0 and not desk.run.hurry:
         desk.wait("SOAK", f"{desk.region} at its full share", "the soak is over", left)
@@ -295,6 +299,30 @@ def soaking(desk: Desk) -> None:
         return
     if going_out.leave_brackets(desk):
         desk.phase(Phase.DONE)
+
+
+def _full_share_stands(desk: Desk, rung: int) -> bool:
+    """What somebody adopted meanwhile may have left the region with less than was
+    proven: that is put back. A run that is done leaves nobody short."""
+    stage, usual = desk.route.ramp[rung], desk.plan.baseline
+    stands = all(
+        desk.state.confirmed.get(one.dial, usual[one.dial]) == one.setting
+        for one in stage.moves
+    )
+    return stands or desk.take(stage, "soak")
+
+
+def _since_put_back(desk: Desk) -> int:
+    """For how long the full share has stood since it was put back, if ever it was."""
+    begun = f"{desk.region}/soak/"
+    return min(
+        (
+            desk.since(one.ended)
+            for key, one in desk.run.asked.items()
+            if key.startswith(begun)
+        ),
+        default=desk.since(desk.here.since),
+    )
 
 
 def _judge_soak(desk: Desk, rung: int) -> bool:

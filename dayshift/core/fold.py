@@ -178,7 +178,7 @@ def _(body: r.Phased, state: JournalState, record: Record) -> JournalState:
     run = put(run, moved)
     if body.new in (Phase.DONE, Phase.DONE_PARTIAL):
         current = min(run.current + 1, len(run.passes) - 1)
-        run = replace(run, current=current, hurry=False)
+        run = replace(run, current=current, hurry=False, accepted=())
     return _with(state, run)
 
 

@@ -219,6 +219,7 @@ one and two persons, with each thing down.
 Last server, explicit targets and fencing never yield; `core/interlock` asks its own
 questions whatever verb is in force. `evacuate`, `return --now` and `abort` take one
 person and a reason, always recorded; `accept` (`dayshift accept CODE --reason …`) takes
-a second person unless `policy.override_second_person` is off. With meters blind the
+a second person unless `policy.override_second_person` is off, and holds for the pass of
+the region in flight: in the next one the guard stands again. With meters blind the
 emergency verbs still need probes that prove who serves.
 """

@@ -73,6 +73,8 @@ class History:
     writes: list[Write] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
+    others: list[dict[str, Any]] = field(default_factory=list)
+    """Records of any other journal that somebody ran the same change with."""
     plan: dict[str, Any] = field(default_factory=dict)
     ended_ms: int = 0
     status: str = ""

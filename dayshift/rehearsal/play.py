@@ -22,6 +22,7 @@ from dayshift.rehearsal.checkers import Violation, check
 from dayshift.rehearsal.clock import SeededEntropy, Stuck, VirtualClock, run_virtual
 from dayshift.rehearsal.controllers import Controllers
 from dayshift.rehearsal.faults import CATALOGUE
+from dayshift.rehearsal.faults.machines import TWIN
 from dayshift.rehearsal.history import History
 from dayshift.rehearsal.people import Operator
 from dayshift.rehearsal.weather import Drawn, Sky, forecast
@@ -177,6 +178,7 @@ def _played(
     history.ended_ms = controllers.clock.now().mono_ms
     history.plan = msgspec.to_builtins(plan)
     history.records = raw_records(folder / "journal")
+    history.others = raw_records(folder / TWIN)
     run = controllers.state.run
     history.status = run.status.value if run else "absent"
     ending, why = _ending(controllers)

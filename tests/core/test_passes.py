@@ -146,6 +146,35 @@ def test_drift_holds_and_adopt_takes_it() -> None:
     assert play.run.status is Status.RUNNING
 
 
+def test_a_run_that_adopted_less_still_ends_with_the_full_share() -> None:
+    """It ended done, and left the region at whatever somebody else had set."""
+    play = Play().until_phase(Phase.SOAKING)
+    usual = play.dials["entry"]
+    play.dials["entry"] = play.plan.pass_of("fra").drain[0].moves[0].setting
+    play.until_held()
+    assert play.ask("adopt").accepted
+    play.until(lambda one: one.here.phase is Phase.DONE or one.here.region != "fra")
+    assert play.state.confirmed["entry"] == play.dials["entry"] == usual
+    put_back = max(
+        one.at.mono_ms
+        for one in play.records
+        if isinstance(one.body, r.Outcome) and "/soak/" in one.body.key
+    )
+    assert play.ms - put_back >= play.estate.policy.soak_ms
+
+
+def test_an_accepted_guard_stands_again_in_the_next_region() -> None:
+    """What somebody accepted of one region they did not accept of the other."""
+    play = Play().until_phase(Phase.DRAINING)
+    args = {"code": "CAPACITY-EXCEEDED", "reason": "a quiet day", "second": "bob"}
+    assert play.ask("accept", **args).accepted
+    assert play.run.accepted == ("CAPACITY-EXCEEDED",)
+    play.until_phase(Phase.SOAKING)
+    assert play.run.accepted
+    play.until_phase(Phase.PREFLIGHT, "ber")
+    assert play.run.accepted == ()
+
+
 def visitors(sight: Sight) -> Sight:
     places = tuple(
         replace(

@@ -41,7 +41,7 @@ def _told(case: Case) -> list[Violation]:
         if one["body"]["new"] == "left-drained"
     }
     for dial, settings in sorted(case.history.final["dials"].items()):
-        if case.weather("dial", at_ms=case.history.ended_ms, for_ms=1 << 50):
+        if case.moved_by_others(dial, closed[0]["at"]["mono_ms"] - case.slack_ms):
             continue
         for setting in settings:
             service = case.service_of(dial)

@@ -7,6 +7,8 @@ from dayshift.limits import ACTION_ATTEMPTS_MAX
 from dayshift.rehearsal.checkers.seeing import Case, Violation
 
 NAME = "journal-before-act"
+PAUSE_MS = 1_500
+"""What is asked more often than that is asked as fast as it can be."""
 
 
 def check(case: Case) -> list[Violation]:
@@ -44,23 +46,14 @@ DEEDS = {
 
 
 def _deeds(case: Case) -> list[Violation]:
-    """Work, duties and brackets: each deed after an intent for its target."""
-    if case.history.of("lead") and any(
-        one.what.startswith("t") for one in case.history.of("lead")
-    ):
-        return []
+    """Work, duties and brackets: each deed after an intent for its target, in this
+    journal or in that of whoever else ran the change."""
     found = []
     for one in case.history.of(*DEEDS):
         if one.more[:1] == ("weather",):
             continue
-        meant = [
-            record
-            for record in case.intents.values()
-            if record["body"]["action"]["kind"] in DEEDS[one.kind]
-            and record["body"]["action"]["target"] == one.what
-            and record["at"]["mono_ms"] <= one.at_ms
-        ]
-        if not meant:
+        asked = DEEDS[one.kind], one.what, one.at_ms
+        if not case.meant(*asked) and not case.meant_by_others(*asked):
             what = f"{one.kind} of {one.what} in {one.who} was never intended"
             found.append(Violation(NAME, one.at_ms, what))
     return found
@@ -70,6 +63,7 @@ def _repeats(case: Case) -> list[Violation]:
     found = []
     open_: dict[str, int] = {}
     tries: dict[str, int] = {}
+    last: dict[str, int] = {}
     for one in case.kinds("intent", "outcome", "answered"):
         body = one["body"]
         if body["kind"] == "answered":
@@ -79,15 +73,16 @@ def _repeats(case: Case) -> list[Violation]:
         if body["kind"] == "outcome":
             open_.pop(key, None)
             continue
-        if body["action"]["kind"] == "notify":
-            # A page is sent until somebody gets it, with pauses.
-            continue
         tries[key] = tries.get(key, 0) + 1
+        at_ms, before_ms = one["at"]["mono_ms"], last.get(key, 0)
+        last[key] = at_ms
         if key in open_:
             what = f"{key} was asked again before anybody looked what became of it"
-            found.append(Violation(NAME, one["at"]["mono_ms"], what))
-        if tries[key] > ACTION_ATTEMPTS_MAX:
+            found.append(Violation(NAME, at_ms, what))
+        # A page is sent until somebody gets it, with pauses.
+        page = body["action"]["kind"] == "notify" and at_ms - before_ms >= PAUSE_MS
+        if tries[key] > ACTION_ATTEMPTS_MAX and not page:
             what = f"{key} was tried {tries[key]} times"
-            found.append(Violation(NAME, one["at"]["mono_ms"], what))
+            found.append(Violation(NAME, at_ms, what))
         open_[key] = one["seq"]
     return found

@@ -16,7 +16,7 @@ def check(case: Case) -> list[Violation]:
     found = [
         Violation(NAME, at_ms, f"bracket {name} was left open")
         for name, is_open in sorted(final["brackets"].items())
-        if is_open and result in ("done", "aborted") and not _twin(case)
+        if is_open and result in ("done", "aborted") and not _theirs(case, name)
     ]
     if result == "done":
         found.extend(_versions(case, at_ms))
@@ -24,8 +24,11 @@ def check(case: Case) -> list[Violation]:
     return found
 
 
-def _twin(case: Case) -> bool:
-    return any(one.what.startswith("t") for one in case.history.of("lead"))
+def _theirs(case: Case, bracket: str) -> bool:
+    """Did another journal open it after this one did?"""
+    until, enter = case.history.ended_ms, ("enter-bracket",)
+    ours = max(case.meant(enter, bracket, until), default=-1)
+    return any(at_ms > ours for at_ms in case.meant_by_others(enter, bracket, until))
 
 
 def _versions(case: Case, at_ms: int) -> list[Violation]:
@@ -44,9 +47,9 @@ def _versions(case: Case, at_ms: int) -> list[Violation]:
 
 def _shares(case: Case, at_ms: int) -> list[Violation]:
     found = []
-    if case.weather("dial", at_ms=at_ms, for_ms=60_000):
-        return []
     for dial, settings in sorted(case.history.final["dials"].items()):
+        if case.moved_by_others(dial, at_ms - case.slack_ms):
+            continue
         for setting in settings:
             out = out_of(setting, case.service_of(dial))
             if out:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ GRACE_MS = 8_000
 """Beyond what the policy calls fresh: a look, a write and a read-back take so long."""
 PARTS = 10**12
 """All users of a service, in the parts that the world counts."""
+ENDED = ("done", "done-partial")
+"""With these the pass of a region is over; the next one begins."""
 Json = dict[str, Any]
 
 
@@ -111,11 +113,38 @@ class Case:
                 yield one["at"]["mono_ms"], request
 
     def accepted(self, code: str, at_ms: int) -> bool:
-        """Did somebody override this guard by name before then?"""
+        """Did somebody override this guard by name before then, in the same pass?"""
+        ended = [
+            one["at"]["mono_ms"]
+            for one in self.kinds("phased")
+            if one["body"]["new"] in ENDED and one["at"]["mono_ms"] <= at_ms
+        ]
+        begun = max(ended, default=0)
         return any(
-            request.get("args", {}).get("code") == code and when <= at_ms
+            request.get("args", {}).get("code") == code and begun <= when <= at_ms
             for when, request in self.granted("accept")
         )
+
+    def moved_by_others(self, dial: str, since_ms: int) -> bool:
+        """Did the dial change since then without a write of this journal?"""
+        for one in self.history.of("drift", "mended", "revert"):
+            if one.what == dial and one.at_ms >= since_ms:
+                return True
+        return any(
+            write.dial == dial and write.at_ms >= since_ms and not action
+            for write, action in self.obeyed()
+        )
+
+    def meant(self, kinds: tuple[str, ...], target: str, by_ms: int) -> list[int]:
+        """When this journal intended such an action for the target, up to then."""
+        return _meant(self.intents.values(), kinds, target, by_ms)
+
+    def meant_by_others(
+        self, kinds: tuple[str, ...], target: str, by_ms: int
+    ) -> list[int]:
+        """The same of every other journal there was."""
+        intents = (r for r in self.history.others if r["body"]["kind"] == "intent")
+        return _meant(intents, kinds, target, by_ms)
 
     def weather(self, *begin: str, at_ms: int, for_ms: int = 60_000) -> bool:
         """Was a fault of that name (or begun alike) under way, or only just over?"""
@@ -125,6 +154,18 @@ class Case:
                 continue
             begun[one.what] = 1 << 60 if one.kind == "fault" else one.at_ms
         return any(until >= at_ms - for_ms for until in begun.values())
+
+
+def _meant(
+    intents: Iterable[Json], kinds: tuple[str, ...], target: str, by_ms: int
+) -> list[int]:
+    return [
+        one["at"]["mono_ms"]
+        for one in intents
+        if one["body"]["action"]["kind"] in kinds
+        and one["body"]["action"]["target"] == target
+        and one["at"]["mono_ms"] <= by_ms
+    ]
 
 
 def out_of(setting: Json, service: Json) -> list[str]:

@@ -63,6 +63,8 @@ def _one_drifts(scene: Scene) -> End:
         scene.stage.world.advance()
         if device.setting == scene.plan.baseline[dial.name]:
             device.setting = was
+            if was != scene.plan.baseline[dial.name]:
+                scene.stage.history.note(scene.stage.now_ms(), "mended", dial.name)
 
     return back
 

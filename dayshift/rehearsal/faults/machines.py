@@ -12,6 +12,8 @@ CRASH_POINTS = tuple(
     for one in Point
     if one not in (Point.OPENING, Point.OPENED, Point.LOCKED, Point.MERGING)
 )
+TWIN = "twin"
+"""Where the journal of a second laptop lies, beside the first."""
 WRITING = (Point.CLEARED, Point.COMPARED)
 
 
@@ -94,7 +96,7 @@ def _twin(scene: Scene) -> End:
     twin = Controllers(
         scene.stage,
         mine.clock,
-        mine.folder.parent / "twin",
+        mine.folder.parent / TWIN,
         SeededEntropy(scene.draw.getrandbits(32)),
         mine.pace,
         "t",
