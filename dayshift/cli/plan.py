@@ -126,7 +126,7 @@ def _loads(
     loads: dict[str, int] = {}
     load_rps: dict[str, dict[str, int]] = {}
     for service in estate.moving():
-        total = capacity.load_mrps(sight, service)
+        total = capacity.load_mrps(sight, service, estate.policy.fresh_ms)
         if total is None:
             continue
         loads[service.name] = total

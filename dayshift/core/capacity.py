@@ -12,27 +12,36 @@ from dayshift.model.sight import PlaceSight, Sight
 from dayshift.model.units import Row
 
 
-def load_mrps(sight: Sight, service: Service) -> int | None:
+def load_mrps(sight: Sight, service: Service, fresh_ms: int) -> int | None:
     """All users' requests of a service now, in thousandths per second.
 
-    Each region is taken from its freshest users-side meter; None when one is unknown,
-    for a load that was not measured is not zero.
+    Each region is taken from its freshest users-side meter; None when one is unknown or
+    older than `fresh_ms`, for what was measured once is no measure of the load now.
     """
     seen = sight.service(service.name)
     if seen.places.keys() == service.shares.keys():
-        return seen.mrps if seen.measured == len(seen.places) else None
+        whole = seen.measured == len(seen.places) and seen.age_ms <= fresh_ms
+        return seen.mrps if whole else None
     total = 0
     for region in service.shares:
-        mrps = _place_mrps(sight.place(service.name, region))
+        mrps = _place_mrps(sight.place(service.name, region), fresh_ms)
         if mrps is None:
             return None
         total += mrps
     return total
 
 
-def _place_mrps(place: PlaceSight) -> int | None:
+def unseen_ms(sight: Sight, service: Service) -> int | None:
+    """For how long the load has not been seen whole; None where it never was."""
+    seen = sight.service(service.name)
+    return seen.age_ms if seen.measured == len(service.shares) else None
+
+
+def _place_mrps(place: PlaceSight, fresh_ms: int) -> int | None:
     meters = [
-        one for one in place.meters if one.side is Side.USERS and one.age_ms is not None
+        one
+        for one in place.meters
+        if one.side is Side.USERS and one.age_ms is not None and one.age_ms <= fresh_ms
     ]
     if not meters:
         return None

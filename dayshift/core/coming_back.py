@@ -19,7 +19,7 @@ from dayshift.model.records import (
 )
 from dayshift.model.sight import PlaceSight
 
-BLIND = "BLIND"
+BLIND = going_out.BLIND
 
 
 def catching_up(desk: Desk) -> None:
@@ -130,6 +130,9 @@ def returning(desk: Desk) -> None:
     waived = desk.run.hurry or (reason is not None and desk.waived(reason.code))
     if reason and not waived and here.index < 0:
         _wait_or_hold(desk, reason)
+        return
+    if reason and reason.code == BLIND and not waived:
+        going_out.wait_for_load(desk, reason)
         return
     if reason and reason.code == "CAPACITY-EXCEEDED" and not desk.waived(reason.code):
         desk.wait(reason.code, reason.what, "the next rung fits")

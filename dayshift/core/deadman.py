@@ -82,9 +82,9 @@ _CANNOT_WRITE = (
     "watches and renews while it has nothing to write; a retreat goes on in the "
     "emergency journal; else it stops, and the rest is as with the controller lost"
 )
-_DRAINS_ON = (
-    "drains on while probes show who serves, by the load that was last measured; the "
-    "region is not proven empty, so no work begins"
+_BLIND_STOPS = (
+    "moves nothing while the load is not measured; after `policy.blind_limit` it holds, "
+    "nothing expires any more, and it calls a person"
 )
 _BACK = "finds that the dial went back, goes with it, holds: `retry` or `abort`"
 
@@ -112,7 +112,7 @@ def _standing(lost: Lost, then: Then) -> Cell:
 
 def _cell(stand: str, lost: Lost) -> Cell:
     if stand == Phase.DRAINING and lost is Lost.METERS:
-        return Cell(Then.DRAINED, Then.DRAINED, _DRAINS_ON)
+        return Cell(Then.AS_IT_WAS, Then.AS_IT_WAS, _BLIND_STOPS)
     if stand == Phase.DRAINING:
         return _moving(lost, Then.USUAL)
     if stand == Phase.RETURNING:

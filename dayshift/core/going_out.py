@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from dayshift.core import glass, guards, leases, proof, working
 from dayshift.core.desk import Desk
 from dayshift.errors import Reason
@@ -18,7 +20,8 @@ from dayshift.model.records import (
 
 PATIENCE_MS = 15_000
 """How long preflight waits for meters that have only begun to count."""
-MAY_COME = frozenset({"BLIND", "LAST-SERVER", "DUTY-UNCLEAR", "DIAL-UNREACHABLE"})
+BLIND = "BLIND"
+MAY_COME = frozenset({BLIND, "LAST-SERVER", "DUTY-UNCLEAR", "DIAL-UNREACHABLE"})
 """Reasons that the first readings may lift."""
 
 
@@ -104,6 +107,9 @@ def draining(desk: Desk) -> None:
     target = here.index + 1 if not desk.emergency else len(stages) - 1
     stage = stages[target]
     reason = _stage_reason(desk, target)
+    if reason and reason.code == BLIND:
+        wait_for_load(desk, reason)
+        return
     if reason:
         desk.retreat("baseline", reason.what)
         desk.hold(reason)
@@ -118,6 +124,22 @@ def _unarmed(desk: Desk) -> bool:
     index = desk.here.index
     begun = index < 0 or desk.was_asked(f"drain/{index + 1}")
     return not begun and _stage_reason(desk, index) is None
+
+
+def wait_for_load(desk: Desk, reason: Reason) -> None:
+    """The load is not measured now: nothing moves, neither on nor back, and when it
+    lasts a person is called (invariants 8 and 9)."""
+    led_ms = desk.since(desk.state.led)
+    unseen_ms = guards.load_unseen_ms(desk.plan, desk.sight)
+    waited = led_ms if unseen_ms is None else min(unseen_ms, led_ms)
+    left = desk.policy.blind_limit_ms - waited
+    if left <= 0:
+        so = f"{desk.region} keeps the shares that it has; nothing expires while held"
+        mend = "mend the meters, then `dayshift retry`; `dayshift abort` goes back"
+        desk.hold(replace(reason, so=so, next=mend))
+        return
+    desk.wait(reason.code, reason.what, "it is measured", left)
+    desk.wake_ms = min(desk.wake_ms, 200)
 
 
 def _stage_reason(desk: Desk, target: int) -> Reason | None:

@@ -268,7 +268,7 @@ def capacity_reason(plan: Plan, sight: Sight, stage: Stage) -> Reason | None:
     policy = plan.estate.policy
     loads: dict[str, int] = {}
     for service in plan.estate.moving():
-        load = capacity.load_mrps(sight, service)
+        load = capacity.load_mrps(sight, service, policy.fresh_ms)
         if load is None:
             return _blind(f"the load of {service.name} is not measured")
         loads[service.name] = load
@@ -284,6 +284,13 @@ def capacity_reason(plan: Plan, sight: Sight, stage: Stage) -> Reason | None:
         so="nothing moved",
         next="shed load or add capacity, then plan again",
     )
+
+
+def load_unseen_ms(plan: Plan, sight: Sight) -> int | None:
+    """For how long the load of some service has not been seen; None: it never was."""
+    ages = [capacity.unseen_ms(sight, one) for one in plan.estate.moving()]
+    known = [age for age in ages if age is not None]
+    return max(known, default=0) if len(known) == len(ages) else None
 
 
 def duties_reason(plan: Plan, sight: Sight) -> Reason | None:

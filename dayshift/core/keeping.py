@@ -71,6 +71,7 @@ def _survivors(plan: Plan, sight: Sight, region: str) -> tuple[SurvivorsSight, .
                 measured=seen.measured,
                 mrps=seen.mrps,
                 trouble=tuple(proof.troubles(sight, service, away, policy)),
+                age_ms=seen.age_ms,
             )
         )
     return tuple(found)

@@ -115,22 +115,24 @@ class ServiceSight:
     """One service over all regions at a glance: its places by region, those where
     something may be wrong, and the users' requests that were measured.
 
-    `mrps` adds up the freshest users' meter of each of the `measured` places.
+    `mrps` adds up the freshest users' meter of each of the `measured` places, and
+    `age_ms` is the age of the oldest of those readings.
     """
 
-    __slots__ = ("measured", "mrps", "places", "suspects")
+    __slots__ = ("age_ms", "measured", "mrps", "places", "suspects")
 
     def __init__(self, places: Iterable[PlaceSight] = ()) -> None:
         self.places: dict[str, PlaceSight] = {}
         self.suspects: dict[str, PlaceSight] = {}
         self.measured = 0
         self.mrps = 0
+        self.age_ms = 0
         self._look(places)
 
     def _look(self, places: Iterable[PlaceSight]) -> None:
         """One walk, written for speed: there may be 100,000 places at every step."""
         users, known, suspects = Side.USERS, self.places, self.suspects
-        measured = total = 0
+        measured = total = oldest = 0
         for place in places:
             region = place.region
             if region in known:
@@ -147,10 +149,11 @@ class ServiceSight:
             if youngest is not None:
                 measured += 1
                 total += mrps
+                oldest = max(oldest, youngest)
             for probe in place.probes:
                 if probe.failures >= PROBE_FAILURES:
                     suspects[region] = place
-        self.measured, self.mrps = measured, total
+        self.measured, self.mrps, self.age_ms = measured, total, oldest
 
 
 _NOTHING = ServiceSight()
@@ -196,7 +199,7 @@ class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
 class SurvivorsSight(msgspec.Struct, frozen=True, omit_defaults=True):
     """One service in a large estate, as its survivors were asked: how many of the
     regions that stay were proven to serve (no more than enough are counted), what all
-    users asked, and what was wrong where."""
+    users asked and how old the oldest of it is, and what was wrong where."""
 
     service: str
     serving: int
@@ -204,6 +207,7 @@ class SurvivorsSight(msgspec.Struct, frozen=True, omit_defaults=True):
     measured: int
     mrps: int
     trouble: tuple[str, ...] = ()
+    age_ms: int = 0
 
 
 class Kept(Sight, frozen=True, dict=True, omit_defaults=True):

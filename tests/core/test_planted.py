@@ -159,7 +159,7 @@ def dead_survivor() -> Watched:
         places = tuple(
             replace(
                 place,
-                meters=tuple(replace(m, age_ms=60_000) for m in place.meters),
+                meters=tuple(replace(m, mrps=0) for m in place.meters),
                 probes=tuple(replace(p, streak=0, failures=9) for p in place.probes),
             )
             if place.region == "ber"

@@ -53,13 +53,15 @@ def naive_place(sight: Sight, service: str, region: str) -> PlaceSight:
     return PlaceSight(service, region)
 
 
-def naive_load(sight: Sight, service: Service) -> int | None:
+def naive_load(sight: Sight, service: Service, fresh_ms: int) -> int | None:
     total = 0
     for region in service.shares:
         users = [
             one
             for one in naive_place(sight, service.name, region).meters
-            if one.side is Side.USERS and one.age_ms is not None
+            if one.side is Side.USERS
+            and one.age_ms is not None
+            and one.age_ms <= fresh_ms
         ]
         if not users:
             return None
@@ -107,7 +109,8 @@ def test_survivors_and_load_are_those_of_a_search(
         planner.make(estate(REGIONS), change("fra"), Verb.DRAIN), estate=the_estate
     )
     for service in (shop, mail):
-        assert capacity.load_mrps(sight, service) == naive_load(sight, service)
+        ms = policy.fresh_ms
+        assert capacity.load_mrps(sight, service, ms) == naive_load(sight, service, ms)
     found = guards.survivors_reason(plan, sight, "fra")
     naive = naive_survivors(the_estate, sight, "fra")
     assert (found is None) == (naive is None)

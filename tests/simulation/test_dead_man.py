@@ -209,7 +209,7 @@ def test_every_cell_of_the_dead_man(
 
     async def program(clock: VirtualClock) -> None:
         early = stand in (Phase.PREFLIGHT, Phase.DRAINING, HELD, PAUSED)
-        # Blind is noticed before the next stage; all else is to find it waiting there.
+        # Blind must not take the next stage; all else is to find it waiting there.
         long_ms = 10_000 if lost is Lost.METERS and stand == Phase.DRAINING else 60_000
         dwell_ms = long_ms if early else 500
         policy = replace(ESTATE.policy, drain_dwell_ms=dwell_ms)
