@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,10 +27,11 @@ USER = "dayshift"
 class Postgres:
     """One server; it runs inside the `with`. As root it runs as user postgres."""
 
-    def __init__(self, folder: Path, tls: TlsFiles | None = None, *settings: str):
+    def __init__(self, tls: TlsFiles | None = None, *settings: str):
         self._initdb = need("initdb", "postgresql", *reversed(PLACES))
         server = need("postgres", "postgresql", *reversed(PLACES))
-        self._folder = folder
+        # Not below pytest's folder: another session there shuts it to other users.
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="dayshift-postgres-"))
         self._data = folder / "data"
         self._user = "postgres" if os.geteuid() == 0 else None
         self._tls = tls
@@ -47,7 +49,6 @@ class Postgres:
         self.server = Daemon(argv, folder / "postgres.log", self._user)
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._log().touch()
         self._give(self._folder)
         self._give(self._log())
@@ -77,14 +78,10 @@ class Postgres:
         return self._folder / "postgres.log"
 
     def _give(self, path: Path) -> None:
-        """To the server's user; every folder above it lets that user pass."""
-        if self._user is None:
-            return
-        entry = pwd.getpwnam(self._user)
-        os.chown(path, entry.pw_uid, entry.pw_gid)
-        for above in path.parents:
-            if above.stat().st_uid == 0 and str(above).startswith("/tmp/"):
-                above.chmod(above.stat().st_mode | 0o011)
+        """To the server's user."""
+        if self._user is not None:
+            entry = pwd.getpwnam(self._user)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
 
     def _put_tls(self, tls: TlsFiles) -> None:
         for source, name in ((tls.cert, "server.crt"), (tls.key, "server.key")):
@@ -102,6 +99,7 @@ class Postgres:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
         """Start, and wait until it answers; after a kill it recovers first."""

@@ -20,8 +20,8 @@ def etcds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcds]:
 
 
 @pytest.fixture(scope="session")
-def postgresqls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("postgres")) as server:
+def postgresqls() -> Iterator[Postgres]:
+    with Postgres() as server:
         yield server
 
 

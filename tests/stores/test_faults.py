@@ -53,8 +53,8 @@ def on_etcd(fragile_etcds: Etcds, tmp_path: Path) -> Iterator[Backing]:
 
 
 @pytest.fixture(scope="module")
-def fragile_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("fragile-pg")) as server:
+def fragile_postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
         yield server
 
 

@@ -62,7 +62,7 @@ def test_etcd_with_tls_client_certificates_and_users(tmp_path: Path) -> None:
 def test_postgresql_with_tls(tmp_path_factory: pytest.TempPathFactory) -> None:
     base = tmp_path_factory.mktemp("pg-tls")
     tls, strange = make_authority(base / "tls"), make_authority(base / "other")
-    with Postgres(base / "pg", tls) as server:
+    with Postgres(tls) as server:
         assert postgres.PASSWORD
         works(Backing(base / "x", with_files(server.spec(), tls, cert="", key="")))
         only_ca = with_files(server.spec(), strange, cert="", key="")
