@@ -3,11 +3,12 @@
     Mutant(
         "fence-forgotten", "fencing", "a new epoch writes before its claim stands",
         patches=(("dayshift.core.decide._fence", lambda desk: None),),
-        weather=(Storm("controller-killed", Phase.DRAINING),),
     )
 
-`find(mutant)` is the first seed at which a checker reports a violation of the mutant's
-invariant, or None. The code without the bug must be clean at that seed: `is_clean`.
+`mutant.find()` is the first seed at which a checker reports a violation of the mutant's
+invariant, or None; the weather is what that seed draws, unless the mutant names its
+own. The code without the bug must be clean at that seed: `is_clean`. Where each is
+found is written down in `found.json` and docs/planted-bugs.md (`search`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from dayshift.core import interlock
 from dayshift.model.plan import Plan
 from dayshift.model.records import ActionKind, Phase
 from dayshift.rehearsal.checkers import INVARIANTS, Violation
@@ -28,7 +28,7 @@ from dayshift.rehearsal.play import play
 from dayshift.rehearsal.weather import Drawn
 from tests.planted import plans
 
-SEEDS = 200
+SEEDS = 1_000
 Patch = tuple[str, Any]
 
 
@@ -47,17 +47,26 @@ class Storm(NamedTuple):
     region: int = 0
 
 
+CALM: tuple[Storm, ...] = ()
+"""No fault at all: the bug needs none."""
+
+
 @dataclass(frozen=True)
 class Mutant:
-    """One bug: its patches replace functions and constants by their dotted path; a
-    replacement that takes `former` is given what stood there."""
+    """One bug: its patches replace functions and constants by their dotted path; one
+    that is marked `wraps` is made from what stood there.
+
+    Without `weather` the seed draws the faults, as in every rehearsal. `incident` names
+    the one that a replica lives through again.
+    """
 
     name: str
     invariant: str
     says: str
     patches: tuple[Patch, ...]
-    weather: tuple[Storm, ...] = ()
+    weather: tuple[Storm, ...] | None = None
     plan: Callable[[], Plan] = plans.short
+    incident: str = ""
 
     def __post_init__(self) -> None:
         assert self.invariant in INVARIANTS, self.invariant
@@ -75,14 +84,17 @@ class Mutant:
 
     def violations(self, seed: int) -> tuple[Violation, ...]:
         """What the checkers say of one rehearsal, with whatever is planted now."""
-        plan = self.plan()
-        return play(plan, seed, drawn=_drawn(self.weather, seed)).result.violations
+        drawn = None if self.weather is None else _drawn(self.weather, seed)
+        return play(self.plan(), seed, drawn=drawn).result.violations
+
+    def seen_by(self, seed: int) -> tuple[str, ...]:
+        """Every checker that sees the planted bug at this seed."""
+        with self.planted():
+            return tuple(sorted({one.invariant for one in self.violations(seed)}))
 
     def is_found(self, seed: int) -> bool:
         """Does a checker see the bug at this seed, as what it is?"""
-        with self.planted():
-            seen = self.violations(seed)
-        return any(one.invariant == self.invariant for one in seen)
+        return self.invariant in self.seen_by(seed)
 
     def is_clean(self, seed: int) -> bool:
         """Is the code without the bug clean at this seed?"""
@@ -99,11 +111,16 @@ def wraps(make: Callable[[Any], Any]) -> Any:
     return make
 
 
-def without_check(kind: ActionKind, name: str) -> Patch:
-    """The interlock without one of its checks for an action."""
-    left = tuple(one for one in interlock._CHECKS[kind] if one.__name__ != name)
-    assert len(left) < len(interlock._CHECKS[kind]), name
-    return "dayshift.core.interlock._CHECKS", {**interlock._CHECKS, kind: left}
+def without_checks(kind: ActionKind, *names: str) -> Patch:
+    """The interlock without some of its checks for an action."""
+
+    @wraps
+    def fewer(former: dict[ActionKind, tuple[Any, ...]]) -> Any:
+        left = tuple(one for one in former[kind] if one.__name__ not in names)
+        assert len(left) == len(former[kind]) - len(names), names
+        return {**former, kind: left}
+
+    return "dayshift.core.interlock._CHECKS", fewer
 
 
 def _resolve(path: str) -> tuple[Any, str]:

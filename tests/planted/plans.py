@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from dayshift.core import planner
 from dayshift.model.dial import DialKind
 from dayshift.model.estate import (
+    AgentSpec,
     Bracket,
     Change,
+    ControllerSpec,
     DialSpec,
     DriverRef,
     Duty,
@@ -127,4 +129,70 @@ def voters_in_fra() -> Plan:
     """Two of three voters stand in the first region that is taken out."""
     voters = VotingSpec("etcd", {"a": "fra", "b": "fra", "c": "ber"})
     made = replace(_one(), voting=(voters,))
+    return planner.make(made, change("fra", "ber"), Verb.MAINTAIN)
+
+
+def two_services() -> Plan:
+    """Two regions of three, two services that can take a part of their users each."""
+    shares = {"fra": 4_000, "ber": 3_000, "muc": 3_000}
+    dials = {name: (DialSpec(name, DialKind.SPLIT, REF),) for name in ("entry", "post")}
+    services = (
+        service("shop", shares, dials["entry"]),
+        service("mail", shares, dials["post"], 400),
+    )
+    wanted = change("ber", "muc", undo=False)
+    return planner.make(estate(services), wanted, Verb.MAINTAIN)
+
+
+def two_must_serve() -> Plan:
+    """Three regions, of which two must serve at every moment."""
+    shares = {"fra": 4_000, "ber": 3_000, "muc": 3_000}
+    dial = DialSpec("entry", DialKind.SPLIT, REF)
+    made = estate((service("shop", shares, (dial,)),), serving=2, drain_dwell_ms=20_000)
+    return planner.make(made, change("ber"), Verb.MAINTAIN)
+
+
+def four_eyes() -> Plan:
+    """Nothing moves before somebody else approved it."""
+    return planner.make(_one(approvals=1), change("fra"), Verb.MAINTAIN)
+
+
+def two_voters() -> Plan:
+    """Of two voters none may leave: half is no majority."""
+    voters = VotingSpec("quorum", {"a": "fra", "b": "ber"})
+    made = replace(_one(), voting=(voters,))
+    return planner.make(made, change("fra"), Verb.MAINTAIN)
+
+
+def store_in_fra() -> Plan:
+    """The journal's store keeps its majority in the region that is taken out."""
+    one = _one()
+    members = {"a": "fra", "b": "fra", "c": "ber"}
+    made = replace(one, journal=replace(one.journal, members=members))
+    return planner.make(made, change("fra"), Verb.MAINTAIN)
+
+
+def controller_in_fra() -> Plan:
+    """The only controller stands in the region that is taken out."""
+    made = replace(_one(), controllers=(ControllerSpec("c1", "fra"),))
+    return planner.make(made, change("fra"), Verb.MAINTAIN)
+
+
+def meters_in_fra() -> Plan:
+    """What sees the users of every region stands in the one that is taken out."""
+    one = _one()
+    shop = one.services[0]
+    meters = tuple(
+        replace(meter, place="fra") if meter.side is Side.USERS else meter
+        for meter in shop.meters
+    )
+    made = replace(one, services=(replace(shop, meters=meters),))
+    return planner.make(made, change("fra"), Verb.MAINTAIN)
+
+
+def leased() -> Plan:
+    """The dial stands behind an agent, which keeps its lease."""
+    dial = DialSpec("entry", DialKind.SPLIT, REF, agents=("a1",))
+    one = estate((service("shop", {"fra": 5_000, "ber": 5_000}, (dial,)),))
+    made = replace(one, agents=(AgentSpec("a1", "elsewhere", "https://a1:1"),))
     return planner.make(made, change("fra", "ber"), Verb.MAINTAIN)
