@@ -11,7 +11,7 @@ from dayshift.core.decision import Decision
 from dayshift.core.desk import Desk
 from dayshift.core.state import Status
 from dayshift.model import records as r
-from dayshift.model.dial import Claim, Token
+from dayshift.model.dial import ALL, Claim, Token
 from dayshift.model.records import ActionKind, Phase
 from tests.planted import plans
 from tests.planted.frame import Mutant, Storm, without_checks, wraps
@@ -106,7 +106,7 @@ def _tidies_up(former: Any) -> Any:
             return
         for name, setting in sorted(state.plan.baseline.items()):
             claim = Claim(state.estate, state.journal, state.epoch, state.seq + 9)
-            token = Token(claim, tuple(setting.rows), state.claims.get(name))
+            token = Token(claim, tuple(setting.rows[ALL]), state.claims.get(name))
             await self.drivers.dials[name].set(setting, token)
 
     return settle
@@ -179,6 +179,7 @@ FENCES = (
             without_checks(SET, "newest"),
             without_checks(HOLD, "newest"),
         ),
+        (Storm("second-laptop", Phase.PREFLIGHT, 600_000, 100),),
     ),
     Mutant(
         "never-expires",
@@ -252,6 +253,7 @@ FENCES = (
         "drift-refuses",
         "one instance of a dial speaks for all of them",
         (("dayshift.core.watch.Watch.dial", _first_instance),),
-        (Storm("dial-instance-drifts", Phase.VALIDATING, 900_000, 1_000),),
+        (Storm("dial-instance-drifts", Phase.DRAINING, 900_000, 3_000),),
+        plans.slow_drain,
     ),
 )

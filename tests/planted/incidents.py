@@ -14,10 +14,12 @@ from dayshift.model.dial import ALL, DialKind, Setting
 from dayshift.model.records import ActionKind, Phase
 from tests.planted import plans
 from tests.planted.frame import CALM, Mutant, Storm, without_checks, wraps
-from tests.planted.proofs import exit_code_ignored, in_phase
+from tests.planted.proofs import FAILED_WORK, exit_code_ignored, in_phase
 from tests.planted.shares import (
+    ASLEEP,
     NO_DEVICE_CHECK,
     NO_FAULT,
+    SURGE,
     a_bit_more,
     neighbour_instead,
     next_one_too,
@@ -174,12 +176,13 @@ INCIDENTS = (
         "a change of one region gives all users to a site that is offline",
         (
             ("dayshift.core.steering.row_with", _all_to_one),
-            ("dayshift.core.guards.survivors_reason", lambda *args: None),
+            ("dayshift.core.proof.serving", lambda *args: True),
+            ("dayshift.core.proof.trouble", lambda *args: None),
             ("dayshift.core.guards.capacity_reason", lambda *args: None),
-            without_checks(SET, "_last_server", "_one_region"),
+            without_checks(SET, "_one_region"),
         ),
-        (Storm("survivor-dies", Phase.PREFLIGHT, 900_000, 100),),
-        plan=plans.slow_drain,
+        (Storm("survivor-dies", None, 900_000),),
+        plan=plans.two_must_serve,
         incident="Cloudflare 2025-07",
     ),
     Mutant(
@@ -201,7 +204,8 @@ INCIDENTS = (
         "aws-2025",
         "last-server",
         "freshness is asked once, when the enactor starts, and it is delayed",
-        (("dayshift.runtime.actuator._outdated", lambda *args: None),),
+        (("dayshift.runtime.actuator.elapsed_ms", lambda *args: 0),),
+        ASLEEP,
         incident="AWS 2025-10",
     ),
     Mutant(
@@ -213,7 +217,7 @@ INCIDENTS = (
             ("dayshift.drivers.base.fresh_claim_reason", lambda *args: None),
             ("dayshift.core.interlock.reason", lambda *args: None),
         ),
-        (Storm("second-laptop", Phase.DRAINING, 60_000, 1_000),),
+        (Storm("second-laptop", Phase.PREFLIGHT, 600_000, 100),),
         incident="AWS 2025-10",
     ),
     Mutant(
@@ -232,6 +236,7 @@ INCIDENTS = (
         "receiver-ready",
         "a blank field of the policy limits nothing",
         (("dayshift.core.guards.capacity_reason", _blank_is_no_limit),),
+        SURGE,
         incident="Google 2025",
     ),
     Mutant(
@@ -262,7 +267,7 @@ INCIDENTS = (
             ("dayshift.core.capacity.worst", lambda *args: None),
             without_checks(SET, "_last_server"),
         ),
-        (Storm("surge", Phase.PREFLIGHT, 900_000, 100),),
+        SURGE,
         incident="Optus 2023",
     ),
     Mutant(
@@ -294,7 +299,7 @@ INCIDENTS = (
             ("dayshift.runtime.observer.Observer.work", exit_code_ignored),
             ("dayshift.core.coming_back._probe_gap", lambda desk, streak: None),
         ),
-        (Storm("work-fails", Phase.EMPTYING, 900_000, 10),),
+        FAILED_WORK,
         incident="Knight 2012",
     ),
 )

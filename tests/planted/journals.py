@@ -17,7 +17,7 @@ from dayshift.model.records import ActionKind, OutcomeKind, Phase, RunResult
 from dayshift.runtime.orchestrator import Orchestrator
 from tests.planted import plans
 from tests.planted.frame import Mutant, Storm, without_checks, wraps
-from tests.planted.proofs import in_phase, lost_at_once
+from tests.planted.proofs import ABORTED_AT_WORK, in_phase, lost_at_once
 
 SET, TAKE = ActionKind.SET_DIAL, ActionKind.TAKE_DUTY
 
@@ -57,11 +57,11 @@ def act_first(self: Orchestrator, decision: Decision, sight: Any) -> None:
 
 def _late(self: Any, rows: Any) -> None:
     """Rows are acknowledged at once, and durable with the next ones."""
-    waiting = getattr(self, "_waiting", ())
+    waiting, durable = getattr(self, "_late", ((), self._stored))
     if waiting:
-        self._store.append(waiting, self._durable)
-    self._durable = Head(waiting[-1].seq, waiting[-1].hash) if waiting else self._stored
-    self._waiting = rows
+        self._store.append(waiting, durable)
+        durable = Head(waiting[-1].seq, waiting[-1].hash)
+    self._late = rows, durable
     self._stored = Head(rows[-1].seq, rows[-1].hash)
 
 
@@ -223,6 +223,7 @@ JOURNALS = (
                 lambda code, verb, accepted: code in accepted,
             ),
         ),
+        (Storm("surge", None, 900_000),),
         plan=plans.evacuation,
     ),
     Mutant(
@@ -266,6 +267,10 @@ JOURNALS = (
             ("dayshift.core.decide._recover", lambda desk: None),
             ("dayshift.core.desk.Desk.want", _asks_again),
         ),
+        (
+            Storm("dial-slow", None, 60_000),
+            Storm("controller-killed", Phase.DRAINING, within_ms=3_000),
+        ),
     ),
     Mutant(
         "retries-without-end",
@@ -296,12 +301,14 @@ JOURNALS = (
         "abort-converges",
         "an abort is granted, and the run goes on",
         (("dayshift.core.decide._go_on", _deaf),),
+        (Storm("person-aborts", Phase.EMPTYING, within_ms=2_000),),
     ),
     Mutant(
         "abort-half-way",
         "abort-converges",
         "an abort is over once the first dial is back",
         (("dayshift.core.desk.Desk.take", _first_dial),),
+        (Storm("person-aborts", Phase.EMPTYING, within_ms=2_000),),
         plan=plans.two_services,
     ),
     Mutant(
@@ -327,6 +334,7 @@ JOURNALS = (
         "never-two-holders",
         "a retreat between release and take leaves a duty with nobody",
         (("dayshift.core.going_out.duties_kept", lambda desk: True),),
+        (Storm("person-aborts", Phase.HANDING_OVER, within_ms=1_500),),
     ),
     Mutant(
         "takes-in-a-hurry",
@@ -352,12 +360,14 @@ JOURNALS = (
         "once-at-a-time",
         "a step that cannot be seen is taken for lost, and begun again",
         (("dayshift.runtime.observer.Observer.work", lost_at_once),),
+        (Storm("cut-work", Phase.WORKING, 20_000, 1_000),),
     ),
     Mutant(
         "undone-while-it-runs",
         "once-at-a-time",
         "a step is undone before it has ended",
         (("dayshift.core.working._ended", lambda desk, step: True),),
+        ABORTED_AT_WORK,
     ),
     Mutant(
         "again-after-the-tripwire",

@@ -68,11 +68,7 @@ def page(found: Table) -> str:
         "",
         "| incident" + _COLUMNS[0],
         "|---" + _COLUMNS[1],
-        *(
-            f"| {one.incident} {_row(one, found)}"
-            for one in MUTANTS
-            if one.incident
-        ),
+        *(f"| {one.incident} {_row(one, found)}" for one in MUTANTS if one.incident),
         "",
         "Not in the simulated estate:",
         "",

@@ -18,6 +18,8 @@ from tests.planted.frame import Mutant, Patch, Storm, without_checks, wraps
 SET = ActionKind.SET_DIAL
 NO_FAULT: Patch = ("dayshift.model.dial.Setting.fault", lambda self: None)
 NO_DEVICE_CHECK: Patch = ("dayshift.drivers.base.setting_reason", lambda *args: None)
+ASLEEP = (Storm("controller-sleeps-writing", Phase.DRAINING, 60_000, 100),)
+SURGE = (Storm("surge", None, 900_000),)
 DEAD_SURVIVOR = (Storm("survivor-dies", Phase.DRAINING, 90_000, 1_000),)
 
 
@@ -30,6 +32,12 @@ def errors_are_traffic(former: Any) -> Any:
         return any(one.mrps > 0 for one in meters if one.side is Side.USERS)
 
     return serving
+
+
+@wraps
+def _a_tenth(former: Any) -> Any:
+    """A clock that was read in the wrong unit."""
+    return lambda since, now: former(since, now) // 10
 
 
 @wraps
@@ -265,7 +273,8 @@ SHARES = (
         "proof-outdated",
         "last-server",
         "a controller that slept writes on what it saw before it slept",
-        (("dayshift.runtime.actuator.elapsed_ms", lambda *args: 0),),
+        (("dayshift.runtime.actuator.elapsed_ms", _a_tenth),),
+        ASLEEP,
     ),
     Mutant(
         "proof-of-nobody",
@@ -359,24 +368,28 @@ SHARES = (
         "receiver-ready",
         "a region gets more users than it can take",
         (("dayshift.core.capacity.worst", lambda *args: None),),
+        SURGE,
     ),
     Mutant(
         "no-headroom",
         "receiver-ready",
         "a region is filled to the brim, above the headroom of the policy",
         (("dayshift.core.guards.capacity_reason", _without_headroom),),
+        SURGE,
     ),
     Mutant(
         "emptiest-counts",
         "receiver-ready",
         "the emptiest region is asked for its room, not the fullest",
         (("dayshift.core.capacity._fullest_bp", _emptiest),),
+        SURGE,
     ),
     Mutant(
         "load-of-one",
         "receiver-ready",
         "the survivors' room is reckoned with the load of one region",
         (("dayshift.core.capacity.load_mrps", _load_of_one),),
+        SURGE,
     ),
     Mutant(
         "fate-not-asked",

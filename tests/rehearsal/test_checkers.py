@@ -267,9 +267,38 @@ def lost_after_it_was_mended(history: History) -> None:
     history.status, history.final = "closed", {"duties": {"nightly": []}}
 
 
+def neighbour_out(history: History) -> None:
+    setting = split({"fra": 10_000, "ber": 0})
+    history.writes[0] = history.writes[0]._replace(setting=setting)
+
+
+def adopted_unasked(history: History) -> None:
+    history.records.append(record(7, 9_000, "adopted", dial="entry", setting={}))
+
+
+def unheard(history: History) -> None:
+    history.records += [
+        record(7, 3_000, "requested", verb="abort", person="eve", token="t"),
+        record(8, 3_000, "answered", token="t", accepted=True),
+    ]
+    history.note(40_000, "start", "upgrade", "fra", "k")
+
+
+def emergency_refused(history: History) -> None:
+    history.plan["verb"] = "evacuate"
+    why = "CAPACITY-EXCEEDED: ber would be at 104.00 %\n  because  guard"
+    history.records.append(record(7, 9_000, "run-closed", result="refused", why=why))
+
+
+def unseeing(history: History) -> None:
+    for one in history.plan["estate"]["services"][0]["meters"]:
+        one["place"] = "fra"
+
+
 CASES: list[tuple[str, Callable[[History], None]]] = [
     ("last-server", dead),
     ("one-region", two_out),
+    ("one-region", neighbour_out),
     ("fencing", foreign),
     ("fencing", unfenced),
     ("explicit-targets", leaking),
@@ -280,11 +309,15 @@ CASES: list[tuple[str, Callable[[History], None]]] = [
     ("receiver-ready", full),
     ("fail-static", posthumous),
     ("shared-fate", same_fate),
+    ("shared-fate", unseeing),
     ("break-glass", gap),
+    ("break-glass", emergency_refused),
     ("journal-before-act", unintended),
     ("reversible-first", too_long),
     ("abort-converges", endless),
+    ("abort-converges", unheard),
     ("drift-refuses", written_over),
+    ("drift-refuses", adopted_unasked),
     ("never-two-holders", two_holders),
     ("once-at-a-time", twice),
     ("ending", unclosed),

@@ -12,7 +12,16 @@ def check(case: Case) -> list[Violation]:
     aborts = [at_ms for at_ms, _ in case.granted("abort")]
     if not aborts:
         return []
-    return [*_converged(case, aborts[0]), *_told(case)]
+    return [*_converged(case, aborts[0]), *_heard(case, aborts[0]), *_told(case)]
+
+
+def _heard(case: Case, since_ms: int) -> list[Violation]:
+    """Whoever aborts sees no further step begin."""
+    return [
+        Violation(NAME, one.at_ms, f"aborted, and {one.what} began in {one.who}")
+        for one in case.history.of("start")
+        if one.at_ms > since_ms + case.slack_ms
+    ]
 
 
 def _converged(case: Case, since_ms: int) -> list[Violation]:

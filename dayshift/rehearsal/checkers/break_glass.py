@@ -7,10 +7,37 @@ from dayshift.rehearsal.checkers.seeing import Case, Violation
 
 NAME = "break-glass"
 PATIENCE_MS = 120_000
+YIELD = (
+    "CAPACITY-EXCEEDED",
+    "BLIND",
+    "NOT-APPROVED",
+    "OTHER-REGION-OUT",
+    "SURVIVOR-TROUBLE",
+    "DUTY-UNCLEAR",
+    "STORE-FULL",
+    "ABSENCE-LIMIT",
+    "SHARED-FATE",
+    "RESIDUE",
+)
+"""Guards that no emergency stops at (docs/overrides.md)."""
 
 
 def check(case: Case) -> list[Violation]:
-    return [*_whole(case), *_evacuated(case)]
+    return [*_whole(case), *_refused(case), *_evacuated(case)]
+
+
+def _refused(case: Case) -> list[Violation]:
+    """No guard that must yield stops an evacuation."""
+    if case.plan["verb"] != "evacuate":
+        return []
+    found = []
+    for one in case.kinds("run-closed", "held"):
+        body = one["body"]
+        code = body.get("why") or body.get("reason", {}).get("code", "")
+        if str(code).startswith(YIELD):
+            what = f"an evacuation stopped at {str(code).splitlines()[0]}"
+            found.append(Violation(NAME, one["at"]["mono_ms"], what))
+    return found
 
 
 def _whole(case: Case) -> list[Violation]:

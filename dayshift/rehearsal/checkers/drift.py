@@ -8,6 +8,22 @@ NAME = "drift-refuses"
 
 
 def check(case: Case) -> list[Violation]:
+    return [*_written_over(case), *_unasked(case)]
+
+
+def _unasked(case: Case) -> list[Violation]:
+    """What a dial shows becomes the expected by a person's word alone."""
+    if next(case.kinds("glass-broken", "glass-adopted"), None):
+        return []
+    asked = {at_ms for at_ms, _ in case.granted("adopt")}
+    return [
+        Violation(NAME, one["at"]["mono_ms"], f"nobody adopted {one['body']['dial']}")
+        for one in case.kinds("adopted")
+        if one["at"]["mono_ms"] not in asked
+    ]
+
+
+def _written_over(case: Case) -> list[Violation]:
     found = []
     for moved in case.history.of("drift"):
         for write, action in case.obeyed():

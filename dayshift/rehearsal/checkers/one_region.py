@@ -24,7 +24,7 @@ GONE = (
 
 
 def check(case: Case) -> list[Violation]:
-    return [*_writes(case), *_phases(case)]
+    return [*_writes(case), *_others(case), *_phases(case)]
 
 
 def _writes(case: Case) -> list[Violation]:
@@ -37,6 +37,22 @@ def _writes(case: Case) -> list[Violation]:
         if len(regions) > 1:
             what = f"{', '.join(regions)} are below their usual share together"
             found.append(Violation(NAME, write.at_ms, what, (write.dial,)))
+    return found
+
+
+def _others(case: Case) -> list[Violation]:
+    """A write for one region takes nothing away from another."""
+    found = []
+    for write, action in case.obeyed():
+        region = action.get("region", "")
+        if not region or "/fence/" in action["key"]:
+            continue
+        setting = msgspec.to_builtins(write.setting)
+        out = out_of(setting, case.service_of(write.dial))
+        others = sorted(set(out) - {region, *case.plan["out"]})
+        if others:
+            what = f"a write for {region} leaves {', '.join(others)} short"
+            found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
     return found
 
 
