@@ -179,7 +179,7 @@ FENCES = (
             without_checks(SET, "newest"),
             without_checks(HOLD, "newest"),
         ),
-        (Storm("second-laptop", Phase.PREFLIGHT, 600_000, 100),),
+        (Storm("second-laptop", None, 600_000),),
     ),
     Mutant(
         "never-expires",
@@ -247,6 +247,8 @@ FENCES = (
         "drift-refuses",
         "what somebody else set becomes what is expected, and nobody is asked",
         (("dayshift.core.decide._drift", _adopts),),
+        (Storm("dial-drifts", Phase.DRAINING, 900_000, 3_000),),
+        plans.slow_drain,
     ),
     Mutant(
         "first-instance",

@@ -48,13 +48,13 @@ def _everything_off(former: Any) -> Any:
 
 @wraps
 def _all_to_one(former: Any) -> Any:
-    """Any change gives all users to the region that is listed first."""
+    """Any change gives all users to the region that is listed last."""
 
     def row_with(shares: dict[str, int], region: str, share: int) -> dict[str, int]:
         if share == shares[region]:
             return dict(shares)
-        first = next(name for name in shares if name != region)
-        return {**dict.fromkeys(shares, 0), first: 10_000}
+        last = [name for name in shares if name != region][-1]
+        return {**dict.fromkeys(shares, 0), last: 10_000}
 
     return row_with
 
@@ -179,9 +179,9 @@ INCIDENTS = (
             ("dayshift.core.proof.serving", lambda *args: True),
             ("dayshift.core.proof.trouble", lambda *args: None),
             ("dayshift.core.guards.capacity_reason", lambda *args: None),
-            without_checks(SET, "_one_region"),
+            ("dayshift.core.interlock.reason", lambda *args: None),
         ),
-        (Storm("survivor-dies", None, 900_000),),
+        (Storm("survivor-dies", Phase.DRAINING, 60_000, 1_000),),
         plan=plans.two_must_serve,
         incident="Cloudflare 2025-07",
     ),
@@ -217,7 +217,7 @@ INCIDENTS = (
             ("dayshift.drivers.base.fresh_claim_reason", lambda *args: None),
             ("dayshift.core.interlock.reason", lambda *args: None),
         ),
-        (Storm("second-laptop", Phase.PREFLIGHT, 600_000, 100),),
+        (Storm("second-laptop", None, 600_000),),
         incident="AWS 2025-10",
     ),
     Mutant(

@@ -65,18 +65,11 @@ def _late(self: Any, rows: Any) -> None:
     self._stored = Head(rows[-1].seq, rows[-1].hash)
 
 
-@wraps
-def _asks_again(former: Any) -> Any:
+def _asks_again(desk: Desk) -> None:
     """An intent that a dead controller left is simply done once more."""
-
-    def want(self: Desk, action: r.Action) -> bool:
-        asked = self.run.asked.get(action.key)
-        if asked and asked.result is None and asked.epoch < self.state.epoch:
-            self.actions.append(action)
-            return False
-        return bool(former(self, action))
-
-    return want
+    for asked in desk.under_way.values():
+        if asked.epoch < desk.state.epoch:
+            desk.actions.append(asked.action)
 
 
 @wraps
@@ -242,8 +235,9 @@ JOURNALS = (
         "the last entry of the emergency journal is lost when it is merged",
         (("dayshift.journal.journal.Journal._merge", _forgets_the_last),),
         (
-            Storm("disk-full", Phase.DRAINING, 3_000, 200),
-            Storm("controller-killed", Phase.DRAINING, 1_000, 4_000),
+            Storm("disk-full", None, 900_000),
+            Storm("dial-slow", None, 900_000),
+            Storm("controller-killed", Phase.DRAINING, within_ms=4_000),
         ),
         plans.evacuation,
     ),
@@ -263,10 +257,7 @@ JOURNALS = (
         "asks-again",
         "journal-before-act",
         "what a dead controller left under way is done again without a look",
-        (
-            ("dayshift.core.decide._recover", lambda desk: None),
-            ("dayshift.core.desk.Desk.want", _asks_again),
-        ),
+        (("dayshift.core.decide._recover", _asks_again),),
         (
             Storm("dial-slow", None, 60_000),
             Storm("controller-killed", Phase.DRAINING, within_ms=3_000),
@@ -334,7 +325,10 @@ JOURNALS = (
         "never-two-holders",
         "a retreat between release and take leaves a duty with nobody",
         (("dayshift.core.going_out.duties_kept", lambda desk: True),),
-        (Storm("person-aborts", Phase.HANDING_OVER, within_ms=1_500),),
+        (
+            Storm("network-slow", None, 900_000),
+            Storm("person-aborts", Phase.HANDING_OVER, within_ms=6_000),
+        ),
     ),
     Mutant(
         "takes-in-a-hurry",

@@ -90,7 +90,7 @@ def blind_is_green(former: Any) -> Any:
     """No news is good news."""
 
     def verdict(self: Any, *args: Any) -> Any:
-        given, blind_ms = former(self, *args)
+        given, _ = former(self, *args)
         if given is not None and given.kind is VerdictKind.BLIND:
             return replace(given, kind=VerdictKind.PASS), 0
         return given, 0

@@ -35,9 +35,9 @@ def errors_are_traffic(former: Any) -> Any:
 
 
 @wraps
-def _a_tenth(former: Any) -> Any:
+def _wrong_unit(former: Any) -> Any:
     """A clock that was read in the wrong unit."""
-    return lambda since, now: former(since, now) // 10
+    return lambda since, now: former(since, now) // 100
 
 
 @wraps
@@ -204,13 +204,13 @@ def _without_headroom(former: Any) -> Any:
     return reason
 
 
-@wraps
-def _emptiest(former: Any) -> Any:
-    def filled(service: Any, row: Any, total_mrps: int) -> int:
-        every = capacity.after(service, row, total_mrps)
-        return min(one.filled_bp for one in every)
-
-    return filled
+def _emptiest(services: Any, rows: Any, loads_mrps: Any) -> Any:
+    every = [
+        one
+        for service in services
+        for one in capacity.after(service, rows[service.name], loads_mrps[service.name])
+    ]
+    return min(every, key=lambda one: one.filled_bp)
 
 
 @wraps
@@ -272,8 +272,8 @@ SHARES = (
     Mutant(
         "proof-outdated",
         "last-server",
-        "a controller that slept writes on what it saw before it slept",
-        (("dayshift.runtime.actuator.elapsed_ms", _a_tenth),),
+        "the age of a proof is read in the wrong unit, a hundred times too young",
+        (("dayshift.runtime.actuator.elapsed_ms", _wrong_unit),),
         ASLEEP,
     ),
     Mutant(
@@ -381,7 +381,7 @@ SHARES = (
         "emptiest-counts",
         "receiver-ready",
         "the emptiest region is asked for its room, not the fullest",
-        (("dayshift.core.capacity._fullest_bp", _emptiest),),
+        (("dayshift.core.capacity.worst", _emptiest),),
         SURGE,
     ),
     Mutant(

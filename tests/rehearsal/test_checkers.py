@@ -411,3 +411,14 @@ def test_a_checker_blames_nobody_for_the_weather(
 
 def test_every_checker_has_a_case() -> None:
     assert {name for name, _ in CASES} == set(INVARIANTS)
+
+
+def test_a_merged_entry_is_known_by_the_number_that_its_claim_has() -> None:
+    """The emergency journal went on from record 5; merging put one record before it."""
+    history = good()
+    merged = record(6, 9_000, "merged", entries=1, head="h", after=5)
+    history.records[-1]["seq"] = 7
+    history.records.insert(-1, merged)
+    assert not found(history, "journal-before-act")
+    merged["body"]["entries"] = 0
+    assert found(history, "journal-before-act")

@@ -63,9 +63,11 @@ def _evacuated(case: Case) -> list[Violation]:
     if begun and not stands and waited > PATIENCE_MS:
         what = f"{region} kept its users for {waited // 1000} s of an evacuation"
         found.append(Violation(NAME, begun[0] + waited, what))
+    gone = False
     for write, action in case.obeyed():
         back = write.served.get(region, 0) > write.before.get(region, 0)
-        if action and back and away and write.at_ms > away[0]:
+        if action and back and gone:
             what = f"{region} was evacuated and came back by itself"
             found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
+        gone = gone or not write.served.get(region, 1)
     return found

@@ -37,14 +37,15 @@ class Case:
     plan: Json
     records: list[Json]
     intents: dict[tuple[int, int], Json]
-    """By (epoch, sequence): the record of each intent."""
+    """By (epoch, sequence) as its claim has them: the record of each intent."""
     journal: str
 
     @classmethod
     def of(cls, history: History) -> Case:
         records = history.records
+        numbers = _written_as(records)
         intents = {
-            (one["epoch"], one["seq"]): one
+            (one["epoch"], numbers[one["seq"]]): one
             for one in records
             if one["body"]["kind"] == "intent"
         }
@@ -166,6 +167,18 @@ def _meant(
         and one["body"]["action"]["target"] == target
         and one["at"]["mono_ms"] <= by_ms
     ]
+
+
+def _written_as(records: list[Json]) -> dict[int, int]:
+    """The number under which each record was written: entries of the emergency journal
+    are numbered anew when they are merged, and the claims at the dials are not."""
+    numbers = {one["seq"]: one["seq"] for one in records}
+    for one in records:
+        body = one["body"]
+        if body["kind"] == "merged":
+            for nth in range(1, body["entries"] + 1):
+                numbers[one["seq"] + nth] = body.get("after", 0) + nth
+    return numbers
 
 
 def out_of(setting: Json, service: Json) -> list[str]:
