@@ -94,7 +94,10 @@ class Running:
             },
             places=self._places(),
             works=self.works,
-            duties={name: DutySight(name, held) for name, held in self.holders.items()},
+            duties={
+                name: DutySight(name, held, at=self.now())
+                for name, held in self.holders.items()
+            },
             brackets={
                 one.name: BracketSight(one.name, one.name in self.open)
                 for one in self.plan.estate.brackets

@@ -232,7 +232,9 @@ def _duties(estate: Estate, sight: Sight) -> Iterator[Finding]:
         holders = ", ".join(seen.holders) if seen and seen.holders else "nobody"
         says = f"held by {holders}" if seen and not seen.fault else "cannot be read"
         one = msgspec.structs.replace(estate, duties=(duty,))
-        reason = guards.duties_reason(_bare_plan(one), sight)
+        # As of its own answer: another source may have taken its time meanwhile.
+        then = msgspec.structs.replace(sight, at=(seen and seen.at) or sight.at)
+        reason = guards.duties_reason(_bare_plan(one), then)
         yield Finding("duty", duty.name, says, reason)
 
 

@@ -79,12 +79,12 @@ _GOES_ON = "reads the dials, goes on where it stood"
 _SEES = "goes on by itself when it sees again, or holds and calls a person"
 _REACHES = "waits, or holds and calls a person; what it asked is read back before more"
 _CANNOT_WRITE = (
-    "watches and renews while it has nothing to write; a retreat goes on in the "
+    "renews nothing, for it could write nothing down; the way back goes on in the "
     "emergency journal; else it stops, and the rest is as with the controller lost"
 )
 _BLIND_STOPS = (
-    "moves nothing while the load is not measured; after `policy.blind_limit` it holds, "
-    "nothing expires any more, and it calls a person"
+    "moves nothing while the load is not measured; after `policy.blind_limit` it "
+    "holds, nothing expires any more, and it calls a person"
 )
 _BACK = "finds that the dial went back, goes with it, holds: `retry` or `abort`"
 
@@ -95,7 +95,7 @@ def _moving(lost: Lost, back: Then) -> Cell:
         case Lost.CONTROLLER:
             return Cell(back, Then.AS_IT_WAS, f"{_BACK}; static: {_GOES_ON}")
         case Lost.STORE:
-            return Cell(Then.AS_IT_WAS, Then.AS_IT_WAS, _CANNOT_WRITE)
+            return Cell(back, Then.AS_IT_WAS, _CANNOT_WRITE)
         case Lost.LINK:
             return Cell(back, Then.AS_IT_WAS, _BACK)
         case Lost.METERS:

@@ -164,13 +164,13 @@ def handing_over(desk: Desk) -> None:
         return
     for duty in desk.plan.estate.duties:
         to = desk.route.duties_to.get(duty.name)
-        seen = desk.sight.duties.get(duty.name)
-        if to is None or seen is None or seen.fault:
+        gap = proof.duty_gap(desk.sight, duty.name, desk.policy)
+        if to is None or gap:
             if to is not None and not desk.waived("DUTY-UNCLEAR"):
-                fault = seen.fault if seen else "not read yet"
-                desk.wait("DUTY", f"who holds {duty.name}: {fault}")
+                desk.wait("DUTY", f"who holds {duty.name}: {gap}")
                 return
             continue
+        seen = desk.sight.duties[duty.name]
         if len(seen.holders) == 1 and desk.region not in seen.holders:
             # Another region has it, and only that one: nothing is handed over.
             continue
@@ -193,9 +193,14 @@ def _evacuated(desk: Desk) -> None:
     that does not."""
     for duty in desk.plan.estate.duties:
         to = desk.route.duties_to.get(duty.name)
+        gap = proof.duty_gap(desk.sight, duty.name, desk.policy)
         seen = desk.sight.duties.get(duty.name)
-        if to is None or seen is None or seen.fault:
+        if to is None or (seen is not None and seen.fault):
             continue
+        if gap or seen is None:
+            # It is being asked: an answer comes, or a fault.
+            desk.wait("DUTY", f"who holds {duty.name}: {gap}")
+            return
         wanted = [(ActionKind.TAKE_DUTY, to)] if not seen.holders else []
         if desk.region in seen.holders:
             wanted = [(ActionKind.RELEASE_DUTY, desk.region)]
@@ -221,15 +226,15 @@ def duties_kept(desk: Desk) -> bool:
     for duty in desk.plan.estate.duties:
         if duty.name not in desk.route.duties_to:
             continue
-        seen = desk.sight.duties.get(duty.name)
-        if seen is None or seen.fault:
-            desk.wait("DUTY", f"who holds {duty.name} is not known")
+        gap = proof.duty_gap(desk.sight, duty.name, desk.policy)
+        if gap:
+            desk.wait("DUTY", f"who holds {duty.name} is not known: {gap}")
             waited = min(desk.since(desk.here.since), desk.since(desk.state.led))
             reason = guards.duties_reason(desk.plan, desk.sight)
             if reason and waited > desk.policy.return_time_ms:
                 desk.hold(reason)
             return False
-        if not seen.holders:
+        if not desk.sight.duties[duty.name].holders:
             kind, again = ActionKind.TAKE_DUTY, desk.here.retreats
             key = f"{desk.region}/keep/{duty.name}/{again}/{desk.run.round}"
             desk.want(Action(kind, key, duty.name, region=desk.region))

@@ -296,10 +296,10 @@ def load_unseen_ms(plan: Plan, sight: Sight) -> int | None:
 def duties_reason(plan: Plan, sight: Sight) -> Reason | None:
     """Every duty has exactly one holder, and it is one of the declared regions."""
     for duty in plan.estate.duties:
-        seen = sight.duties.get(duty.name)
-        if seen is None or seen.fault:
-            fault = "not read yet" if seen is None else seen.fault
-            return _duty(f"duty {duty.name} cannot be read: {fault}")
+        gap = proof.duty_gap(sight, duty.name, plan.estate.policy)
+        if gap:
+            return _duty(f"duty {duty.name} cannot be read: {gap}")
+        seen = sight.duties[duty.name]
         if len(seen.holders) != 1:
             holders = ", ".join(seen.holders) or "nobody"
             return _duty(f"duty {duty.name} is held by {holders}, not by exactly one")

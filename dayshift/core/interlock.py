@@ -17,6 +17,7 @@ from dayshift.model.estate import Service
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.records import Action, ActionKind, Phase
 from dayshift.model.sight import Sight
+from dayshift.model.units import elapsed_ms
 
 Check = Callable[[JournalState, Sight, Action], "Reason | None"]
 
@@ -355,8 +356,10 @@ def _known_step(state: JournalState, sight: Sight, action: Action) -> Reason | N
 
 def _nobody_holds(state: JournalState, sight: Sight, action: Action) -> Reason | None:
     seen = sight.duties.get(action.target)
-    if seen is None or seen.fault:
-        return _no("TWO-HOLDERS", f"who holds {action.target} is not known")
+    fresh_ms = state.plan.estate.policy.fresh_ms
+    old = seen is None or seen.at is None or elapsed_ms(seen.at, sight.at) > fresh_ms
+    if seen is None or seen.fault or old:
+        return _no("TWO-HOLDERS", f"who holds {action.target} is not known now")
     others = [name for name in seen.holders if name != action.region]
     if others:
         return _no(

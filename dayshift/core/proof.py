@@ -15,6 +15,7 @@ from dayshift.model.sight import (
     PlaceSight,
     Sight,
 )
+from dayshift.model.units import elapsed_ms
 
 RESIDUE = "residue "
 """How a gap begins that is only about who still comes, not about users or blindness."""
@@ -91,6 +92,19 @@ def serving_regions(sight: Sight, estate: Estate, service: str) -> tuple[str, ..
 
 def is_fresh(meter: MeterSight, policy: Policy) -> bool:
     return meter.age_ms is not None and meter.age_ms <= policy.fresh_ms
+
+
+def duty_gap(sight: Sight, duty: str, policy: Policy) -> str:
+    """Why nobody knows who holds `duty` now, or nothing when it is known."""
+    seen = sight.duties.get(duty)
+    if seen is None or seen.at is None:
+        return "not read yet"
+    if seen.fault:
+        return seen.fault
+    age_ms = elapsed_ms(seen.at, sight.at)
+    if age_ms <= policy.fresh_ms:
+        return ""
+    return f"read {age_ms / 1000:.1f} s ago (policy.fresh {policy.fresh_ms / 1000} s)"
 
 
 def trouble(sight: Sight, service: Service, region: str, policy: Policy) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from dayshift.errors import Bug, JournalFull, Reason, Refused
+from dayshift.errors import Bug, JournalError, JournalFull, Reason, Refused
 from dayshift.journal.base import (
     ORIGIN,
     Head,
@@ -258,6 +258,17 @@ class Journal(JournalView):
     def lost(self) -> bool:
         """True once this controller leads no more: every append would be refused."""
         return self._store.lost
+
+    def takes_records(self) -> bool:
+        """Whether the store takes something now, asked by giving it the last signed
+        head again: whoever has nothing to write would not notice that it cannot."""
+        if self.lost or self.stranded:
+            return False
+        with contextlib.suppress(JournalError):
+            if self._signed is not None:
+                self._store.put_head(self._signed)
+            return True
+        return False
 
     def take_wave(self, run: str, name: str) -> None:
         """Take the estate's one wave token for `run`, or keep it.

@@ -92,11 +92,12 @@ class WorkSight(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DutySight(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who holds a duty: every region that says it does."""
+    """Who holds a duty: every region that says it does, and when they said so."""
 
     duty: str
     holders: tuple[str, ...]
     fault: str = ""
+    at: Instant | None = None
 
 
 class BracketSight(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -75,9 +75,10 @@ class Observer:
         pace = self.pace
         yield self._clock, pace.observe_ms
         yield self._works, pace.observe_ms
-        yield self._duties, pace.slow_ms
         yield self._brackets, pace.slow_ms
         yield self._acks, pace.ack_ms
+        for duty in self.drivers.duties:
+            yield partial(self._duty, duty), pace.slow_ms
         for dial in self.drivers.dials:
             yield partial(self._dial, dial), pace.dial_ms
         for service in self.estate.services:
@@ -133,12 +134,12 @@ class Observer:
             reading = ProbeReading(at, False, fault_text(error))
         self.watch.probe((service, probe, region), reading)
 
-    async def _duties(self) -> None:
-        """Asked only where a decision needs it: each asks every region by a command."""
+    async def _duty(self, name: str) -> None:
+        """Asked only where a decision needs it: each asks every region by a command.
+        A slow one keeps no other from being fresh."""
         run = self.state().open_run
         if run is None or run.now_at.phase in DUTY_PHASES or self._orphans("duty"):
-            for duty in self.drivers.duties:
-                await self.duty(duty)
+            await self.duty(name)
 
     async def duty(self, name: str) -> None:
         """Read one duty now; a slow read never replaces one that began after it."""
@@ -147,9 +148,9 @@ class Observer:
         try:
             work = self.drivers.duties[name].holders()
             holders = await self.clock.within(SLOW_TIMEOUT_MS, work)
-            seen = DutySight(name, tuple(holders))
+            seen = DutySight(name, tuple(holders), at=self.clock.now())
         except (Driver, TimeoutError) as error:
-            seen = DutySight(name, (), fault_text(error))
+            seen = DutySight(name, (), fault_text(error), self.clock.now())
         if number > self._duty_reads.get(name, 0):
             self._duty_reads[name] = number
             self.watch.duties[name] = seen

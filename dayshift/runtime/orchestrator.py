@@ -80,19 +80,12 @@ class Orchestrator:
         self.observer = Observer(
             self.estate, drivers, self.watch, clock, self._now, order, pace
         )
-        self.actuator = Actuator(
-            drivers,
-            self.watch,
-            self.observer,
-            clock,
-            order,
-            points,
-            lambda: journal.lost,
-        )
-        self.renewals = Renewals(drivers, clock)
-        self.side = SideFiles(journal.folder)
-        self.samples = Samples(self.side, self.run.run)
-        self.gate_samples = GateSamples(self.side, self.run.run)
+        sees = self.watch, self.observer, clock, order, points
+        self.actuator = Actuator(drivers, *sees, lambda: journal.lost)
+        self.renewals = Renewals(drivers, clock, journal.takes_records)
+        self.side, run = SideFiles(journal.folder), self.run.run
+        self.samples = Samples(self.side, run)
+        self.gate_samples = GateSamples(self.side, run)
         self.frame: Frame | None = None
         self.leaving, self._stopping = False, False
         """Set when the person in front wants to leave once the run stands still."""
@@ -103,8 +96,7 @@ class Orchestrator:
         self._failure: BaseException | None = None
         self._signed: Instant | None = None
         self._seals = Seals(journal, self.estate, clock)
-        self._id = self.run.run
-        self._snapshot_seq = state.seq
+        self._id, self._snapshot_seq = run, state.seq
 
     def _now(self) -> JournalState:
         return self.state

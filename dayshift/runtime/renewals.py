@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dayshift.core.decision import Renewal
 from dayshift.drivers.base import LeasedDial
@@ -23,19 +23,29 @@ RETRY_MS = 500
 
 
 class Renewals:
-    """Renews at the dials of one estate, each in its own task."""
+    """Renews at the dials of one estate, each in its own task.
 
-    def __init__(self, drivers: Drivers, clock: Clock) -> None:
+    `leads` says whether this controller still leads and can write down what it does:
+    one that cannot lets the leases run out, for nobody watches any more.
+    """
+
+    def __init__(
+        self, drivers: Drivers, clock: Clock, leads: Callable[[], bool]
+    ) -> None:
         self._drivers = drivers
         self._clock = clock
+        self._leads = leads
         self._last: dict[str, tuple[Claim, Instant]] = {}
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def keep(self, wanted: Iterable[Renewal]) -> None:
         """Begin what is due; what is no longer wanted is left to run out."""
-        for one in wanted:
+        due = [one for one in wanted if self._due(one)]
+        if not due or not self._leads():
+            return
+        for one in due:
             dial = self._drivers.dials.get(one.dial)
-            if isinstance(dial, LeasedDial) and self._due(one):
+            if isinstance(dial, LeasedDial):
                 task = asyncio.create_task(self._renew(dial, one))
                 self._under_way[one.dial] = task
 

@@ -172,6 +172,12 @@ def _(body: r.Retreating) -> Line | None:
 
 
 @_line.register
+def _(body: r.Reverted) -> Line | None:
+    text = f"dial {body.dial} went back by itself: its lease ran out"
+    return _say(Level.WARN, "", text)
+
+
+@_line.register
 def _(body: r.Adopted) -> Line | None:
     return _say(Level.WARN, "", f"what dial {body.dial} shows is now the expected")
 

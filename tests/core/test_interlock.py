@@ -58,7 +58,9 @@ def moved(sight: Sight, row: dict[str, int]) -> Sight:
 
 
 def held_by(sight: Sight, *names: str, fault: str = "") -> Sight:
-    return replace(sight, duties={"nightly": DutySight("nightly", names, fault)})
+    return replace(
+        sight, duties={"nightly": DutySight("nightly", names, fault, sight.at)}
+    )
 
 
 Case = tuple[Callable[[], Play], Action, Callable[[Sight], Sight], str]

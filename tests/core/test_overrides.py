@@ -102,7 +102,9 @@ def disagreeing(all_: Any) -> Any:
 
 
 def nobody_known(sight: Sight) -> Sight:
-    return replace(sight, duties={"nightly": DutySight("nightly", (), "no answer")})
+    return replace(
+        sight, duties={"nightly": DutySight("nightly", (), "no answer", sight.at)}
+    )
 
 
 def no_room(sight: Sight) -> Sight:

@@ -304,7 +304,7 @@ def test_two_holders_of_a_duty_refuse() -> None:
 def test_a_duty_is_never_taken_while_another_holds_it() -> None:
     play = Play()
     play.bend = lambda sight: (
-        replace(sight, duties={"nightly": DutySight("nightly", ("fra",))})
+        replace(sight, duties={"nightly": DutySight("nightly", ("fra",), at=sight.at)})
         if play.here.phase is Phase.HANDING_OVER
         else sight
     )

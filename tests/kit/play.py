@@ -174,7 +174,10 @@ class Play:
                     for region in service.shares
                 ),
                 works={**self._absent(), **self.works},
-                duties={n: DutySight(n, h) for n, h in self.holders.items()},
+                duties={
+                    name: DutySight(name, held, at=self.now())
+                    for name, held in self.holders.items()
+                },
                 lease_left_ms={
                     dial: max(0, until - self.ms)
                     for dial, (until, _) in self.armed.items()

@@ -281,7 +281,7 @@ class Tale:
             dials={"entry": DialReading("entry", at, (one, other))},
             places=tuple(self._place(region) for region in ("fra", "ber")),
             works=self.works,
-            duties={"nightly": s.DutySight("nightly", self.holders)},
+            duties={"nightly": s.DutySight("nightly", self.holders, at=at)},
             brackets={"alert-silence": s.BracketSight("alert-silence", True)},
         )
 

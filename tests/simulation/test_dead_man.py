@@ -139,7 +139,7 @@ class Loss:
                 await shift.die()
             case Lost.STORE:
                 journal: Any = shift.controller.journal
-                journal._store.append = _full
+                journal._store.append = journal._store.put_head = _full
             case Lost.LINK:
                 rig.dial.lie(DialLie.UNREACHABLE)
             case Lost.AGENT:
