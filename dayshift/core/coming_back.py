@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from dayshift.core import going_out, guards, leases, proof
 from dayshift.core.desk import Desk
-from dayshift.core.transitions import GATED
+from dayshift.core.exits import abort_consequence
+from dayshift.core.transitions import GATED, OUT
 from dayshift.errors import Reason
 from dayshift.model.evidence import Verdict, VerdictKind
 from dayshift.model.records import (
@@ -231,8 +232,8 @@ def _leave(desk: Desk, service: str, rung: int, verdict: Verdict) -> None:
         f"{desk.route.ramp[rung].share_bp / 100:.2f} %",
         so=f"all traffic left {desk.region}; it stays drained; no other region "
         "is touched",
-        next="`dayshift abort` undoes the work and returns it; or mend it and "
-        "`dayshift retry`",
+        next=f"mend it and `dayshift retry`; or `dayshift abort`: "
+        f"{abort_consequence(desk.run, desk.plan)}",
     )
     # Also where the run is held for something less: a person must learn of this.
     desk.records.append(Held(reason, desk.region))
@@ -360,7 +361,8 @@ def retreating(desk: Desk) -> None:
             desk.phase(Phase.SERVING, "back at its usual share")
     elif retreat.to == "zero":
         if desk.take(desk.route.drain[-1], key):
-            desk.phase(Phase.VALIDATING, "back to zero")
+            out = desk.here.phase in OUT
+            desk.phase(Phase.EMPTYING if out else Phase.VALIDATING, "back to zero")
     else:
         stage = desk.route.ramp[retreat.rung]
         if desk.take(stage, key):

@@ -22,7 +22,10 @@ def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
     here = run.now_at
     step = unfinished_step(here, plan)
     begun = step is not None and attempt_begun(here, run, step)
-    out = [Exit("dayshift retry", _retry(here, begun))]
+    goes_on = _retry(here, begun)
+    if drifted(run):
+        goes_on = f"once the dial shows again what is expected: {goes_on}"
+    out = [Exit("dayshift retry", goes_on)]
     if here.phase is Phase.WORKING and step and not begun:
         out.append(
             Exit(
@@ -30,8 +33,11 @@ def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
                 f"takes step {step} as done by you and goes on",
             )
         )
-    if run.hold.reason.code == "DRIFT":
-        out.append(Exit("dayshift adopt", "takes what the dial shows as expected"))
+    if drifted(run):
+        out.append(Exit("dayshift adopt", _adopt(here)))
+        then = f"once what the dial shows is adopted: {abort_consequence(run, plan)}"
+        out.append(Exit("dayshift abort", then))
+        return tuple(out)
     out.append(Exit("dayshift abort", abort_consequence(run, plan)))
     if here.phase in OUT:
         out.append(
@@ -42,6 +48,21 @@ def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
             )
         )
     return tuple(out)
+
+
+def drifted(run: RunState) -> bool:
+    """True while the run is held for a dial that shows what nobody here asked for."""
+    return run.hold is not None and run.hold.reason.code == "DRIFT"
+
+
+def _adopt(here: PassState) -> str:
+    taken = "takes what the dial shows as expected"
+    if here.phase not in OUT:
+        return taken
+    return (
+        f"{taken}; users that it sends to {here.region} are taken out again, and "
+        f"{here.region} is proven empty before anything goes on there"
+    )
 
 
 def unfinished_step(here: PassState, plan: Plan) -> str | None:

@@ -139,14 +139,16 @@ def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
                     "FENCED-OFF",
                     f"dial {name} carries epoch {claim.epoch}{_who(claim)}; this "
                     f"controller has {state.epoch}",
-                    "another controller leads; stop this one",
+                    "where another controller leads, let it; where it was given up or "
+                    "its journal was moved, lead from the newest journal",
                 )
             if claim.seq > state.seq and glass.numbered(state, claim):
                 return _fenced(
                     "JOURNAL-BEHIND",
                     f"dial {name} holds the claim of record {claim.seq}; the journal "
                     f"ends at {state.seq}",
-                    "bring back the newest copy of the journal's whole directory",
+                    "an older copy leads here: bring back the newest one, the whole "
+                    "directory of the journal, or what its store held last",
                 )
     return None
 

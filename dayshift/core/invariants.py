@@ -81,8 +81,11 @@ def _is_out(phase: Phase) -> bool:
 
 
 def _feeding(state: JournalState, run: RunState) -> Iterator[str]:
-    """A region at work gets no users from any dial that was confirmed."""
+    """A region at work gets no users from any dial that was confirmed, but for those
+    of a drift that was adopted: they are being taken out again."""
     here = run.now_at
+    if here.retreat is not None and here.retreat.to == "zero":
+        return
     if here.phase not in (Phase.WORKING, Phase.CATCHING_UP, Phase.WARMING):
         return
     for dial, setting in sorted(state.confirmed.items()):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dayshift.core import overrides, working
 from dayshift.core.desk import Desk
-from dayshift.core.exits import unfinished_step
+from dayshift.core.exits import drifted, unfinished_step
 from dayshift.core.state import Status
 from dayshift.core.transitions import OUT
 from dayshift.errors import Reason
@@ -20,6 +20,7 @@ from dayshift.model.records import (
     Phase,
     Phased,
     Requested,
+    Retreating,
     RunClosed,
     RunResult,
 )
@@ -112,30 +113,34 @@ def _retry(desk: Desk) -> list[AnyBody]:
 
 
 def _adopt(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | None:
-    """Make what the dials show the expected, if it is something the plan allows."""
-    if desk.run.hold is None or desk.run.hold.reason.code != "DRIFT":
+    """Make what the dials show the expected, if it is something the plan allows.
+
+    Where that sends users to a region that must have none, they are taken out again at
+    once, and the region is proven empty before anything goes on there.
+    """
+    if not drifted(desk.run):
         return _refused("NO-DRIFT", "the run is not held for a dial that drifted")
+    feeding: list[str] = []
     for dial, usual in sorted(desk.plan.baseline.items()):
         reading = desk.sight.dials.get(dial)
         if reading is None or reading.setting is None:
             return _refused("DIAL-UNREACHABLE", f"dial {dial} cannot be read now")
         if reading.setting != desk.state.confirmed.get(dial, usual):
-            fault = _adopt_fault(desk, reading.setting)
+            fault = reading.setting.fault()
             if fault:
                 return _refused("LAST-SERVER", f"dial {dial}: {fault}")
             claim = reading.instances[0].claim
             extra.append(Adopted(dial, reading.setting, claim))
+            if desk.here.phase in OUT and _feeds(reading.setting, desk.region):
+                feeding.append(dial)
+    if feeding:
+        why = f"{', '.join(feeding)} sent users to {desk.region}"
+        extra.append(Retreating(desk.region, "zero", -1, why))
     return None
 
 
-def _adopt_fault(desk: Desk, setting: Setting) -> str | None:
-    fault = setting.fault()
-    if fault:
-        return fault
-    fed = {n for row in setting.rows.values() for n, share in row.items() if share}
-    if desk.here.phase in OUT and desk.here.region in fed:
-        return f"it sends users to {desk.here.region}, which is being maintained"
-    return None
+def _feeds(setting: Setting, region: str) -> bool:
+    return any(row.get(region) for row in setting.rows.values())
 
 
 def _by_hand(desk: Desk, request: Requested) -> Reason | None:
@@ -189,6 +194,8 @@ def _close(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | Non
     here = desk.here
     if desk.run.status is not Status.HELD:
         return _not("held", request)
+    if drifted(desk.run) and here.phase in OUT:
+        return _refused("NOT-DRAINED", "a dial shows what nobody here asked for")
     if here.phase in (Phase.SERVING, Phase.PREFLIGHT):
         return None
     if here.phase is Phase.LEFT_DRAINED:

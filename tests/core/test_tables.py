@@ -147,6 +147,13 @@ def held_by_drift() -> Play:
     return play.until_held()
 
 
+def held_by_drift_at_work() -> Play:
+    play = Play(the_change=change("fra")).until(lambda one: bool(one.here.started))
+    play.works["fra-upgrade-0"] = WorkSight("fra-upgrade-0", WorkStatus.RUNNING)
+    play.dials["entry"] = play.plan.pass_of("fra").drain[0].moves[0].setting
+    return play.until_held()
+
+
 def held_before_it_began() -> Play:
     play = Play().until(lambda one: one.here.region == "ber")
     play.holders["nightly"] = ()
@@ -175,6 +182,7 @@ STATES: dict[str, Callable[[], Play]] = {
     "held at the gate": held_at_the_gate,
     "held at work": held_at_work,
     "held by drift": held_by_drift,
+    "held by drift at work": held_by_drift_at_work,
     "held before it began": held_before_it_began,
 }
 HELD = {name for name in STATES if name.startswith("held")}
@@ -183,7 +191,7 @@ GRANTED: dict[str, set[str]] = {
     "resume": {"paused"},
     "abort": set(STATES),
     "retry": HELD,
-    "adopt": {"held by drift"},
+    "adopt": {"held by drift", "held by drift at work"},
     "done-by-hand": {"held at work"},
     "close": {"held at the gate", "held at work", "held before it began"},
     "return": {"returning", "held at the gate", "held by drift"},
@@ -258,6 +266,40 @@ def test_abort_does_what_its_consequence_says(phase: Phase, undo: bool) -> None:
 
 
 # Regressions: each was a mistake once.
+
+
+OUT_NOW = (
+    Phase.EMPTY,
+    Phase.WORKING,
+    Phase.CATCHING_UP,
+    Phase.WARMING,
+    Phase.VALIDATING,
+)
+
+
+@pytest.mark.parametrize("ask", ["adopt", "abort"])
+@pytest.mark.parametrize("undo", [True, False])
+@pytest.mark.parametrize("phase", OUT_NOW)
+def test_drift_that_feeds_a_drained_region_has_a_way_out(
+    phase: Phase, undo: bool, ask: str
+) -> None:
+    play = Play(estate(), change("fra", undo=undo)).until_phase(phase)
+    play.dials["entry"] = play.plan.pass_of("fra").drain[0].moves[0].setting
+    play.until_held()
+    assert play.run.hold is not None and play.run.hold.reason.code == "DRIFT"
+    assert not play.ask("close").accepted, "there are users in it"
+    if ask == "abort":
+        assert play.ask("abort").accepted
+        play.until_held()
+    started = list(play.started)
+    assert play.ask("adopt").accepted
+    play.until(lambda one: one.dials["entry"].rows["*"]["fra"] == 0)
+    play.until(lambda one: one.here.certified)
+    assert play.started == started, "nothing began before it was proven empty again"
+    play.until_closed()
+    done = RunResult.DONE if ask == "adopt" else RunResult.ABORTED
+    assert play.run.result is done and not play.refused
+    assert len(play.started) <= 1
 
 
 def test_hurry_is_for_one_region() -> None:
