@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import sys
 import time
 from enum import StrEnum
@@ -17,11 +18,14 @@ from rich.table import Table
 
 from dayshift.errors import EXIT_DONE, EXIT_ERROR, DayshiftError, Reason, Refused
 from dayshift.lab import by_hand as hand
-from dayshift.lab import estate, processes, trouble, up, users, view
+from dayshift.lab import estate, many, processes, trouble, up, users, view
 
 app = typer.Typer(
     name="lab",
-    help="An estate of real parts on this machine: two regions, an entry, users.",
+    help="An estate of real parts on this machine: two regions, an entry, users. "
+    "With `up --controllers 3` also a store of three etcd members, three controllers "
+    "that serve, and an agent between them and the entry. `break kill` and `break "
+    "freeze` hit any part of it (`--part leader`: whoever leads); `break heal` mends.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -35,12 +39,14 @@ Dir = Annotated[Path, typer.Option("--dir", help="Where the lab lives.")]
 
 
 class BreakKind(StrEnum):
-    """What `break` takes: the troubles, and their end."""
+    """What `break` takes: troubles of a region, of one part, and their end."""
 
     SLOW = "slow"
     ERRORS = "errors"
     DEAD = "dead"
     SURGE = "surge"
+    KILL = "kill"
+    FREEZE = "freeze"
     HEAL = "heal"
 
 
@@ -61,6 +67,10 @@ def up_command(
     directory: Dir = DIRECTORY,
     detach: Annotated[bool, typer.Option(help="Return; the lab stays.")] = False,
     base_port: Annotated[int, typer.Option(help="First port; 0 finds free ones.")] = 0,
+    controllers: Annotated[
+        int,
+        typer.Option(help="3: a store, three controllers, an agent. 0: none serves."),
+    ] = 0,
     rps: Annotated[int, typer.Option(help="Users' requests per second.")] = 100,
     users_for: Annotated[
         str, typer.Option("--for", help="How long users come.")
@@ -69,20 +79,13 @@ def up_command(
     """Build and start the lab, or what is missing of it; send users."""
     limit_s = int(seconds(users_for))
     console = _console()
-    spec = estate.build(directory, base_port)
+    spec = estate.build(directory, base_port, controllers)
     try:
         up.up(spec)
         if rps:
             users.start(spec, rps, limit_s)
         _show(console, spec)
-        console.print(
-            f"\ncd {spec.dir}\n"
-            "dayshift check\n"
-            "dayshift run change.yaml          # version 2 through both regions\n"
-            "dayshift lab break slow --region fra --for 30s --dir .\n"
-            "dayshift lab down --dir .",
-            markup=False,
-        )
+        console.print(_next_steps(spec), markup=False)
         if not detach:
             console.print("\nCtrl-C ends the lab.", markup=False)
             while True:
@@ -114,14 +117,14 @@ def status(
     directory: Dir = DIRECTORY,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Say what runs and how each region stands; exit 1 if a part is dead."""
+    """Say what runs and how each region stands; exit 1 if a part is dead or frozen."""
     spec = estate.load(directory)
     now = up.status(spec)
     if as_json:
         sys.stdout.write(msgspec.json.encode(now).decode() + "\n")
     else:
         _show(_console(), spec, now)
-    whole = now.running and not now.dead
+    whole = now.running and not now.dead and not now.frozen
     raise typer.Exit(EXIT_DONE if whole else EXIT_ERROR)
 
 
@@ -129,15 +132,27 @@ def status(
 def break_command(
     what: Annotated[BreakKind, typer.Argument(help="Or heal, which ends the others.")],
     region: Annotated[str, typer.Option(help="Which region.")] = "fra",
+    part: Annotated[
+        str,
+        typer.Option(
+            help="What kill and freeze hit: a process of `status`, or leader."
+        ),
+    ] = many.LEADER,
     lasting: Annotated[
         str, typer.Option("--for", help="How long; without it, until healed.")
     ] = "",
     directory: Dir = DIRECTORY,
 ) -> None:
-    """Bring trouble into a region: slow, errors, dead, or a surge of users."""
+    """Bring trouble: a slow, faulty or dead region, a surge of users; or a part (an
+    Envoy, and with several controllers one of these, the agent, a member of the store)
+    that is killed with -9, or frozen with SIGSTOP until it is healed.
+
+    Example: `dayshift lab break freeze --part leader --for 20s`.
+    """
     spec = estate.load(directory)
     spec.region(region)
     for_s = seconds(lasting) if lasting else 0.0
+    where = "the lab" if what in (BreakKind.SURGE, BreakKind.HEAL) else region
     match what:
         case BreakKind.HEAL:
             _heal(spec)
@@ -146,12 +161,16 @@ def break_command(
             if for_s:
                 time.sleep(for_s)
                 _heal(spec)
+        case BreakKind.KILL | BreakKind.FREEZE:
+            where = _strike(spec, what, part)
+            if for_s:
+                time.sleep(for_s)
+                _heal(spec)
         case BreakKind.SURGE:
             rps = SURGE_FACTOR * (_rps(spec) or users.DEMO_RPS // SURGE_FACTOR)
             users.start(spec, rps, int(for_s or SURGE_S), users.SURGE)
         case BreakKind.SLOW | BreakKind.ERRORS:
             trouble.spoil(spec, region, trouble.Kind(what.value), for_s)
-    where = "the lab" if what in (BreakKind.SURGE, BreakKind.HEAL) else region
     typer.echo(f"{what.value}: {where}{f', for {lasting}' if lasting else ''}")
 
 
@@ -191,7 +210,33 @@ def by_hand_command(
         )
 
 
+def _next_steps(spec: estate.LabSpec) -> str:
+    home, lab = spec.dir, "."
+    if spec.many is not None:
+        home, lab = str(many.home(spec, next(iter(spec.many.controllers)))), "../.."
+    strike = f"dayshift lab break freeze --part leader --for 20s --dir {lab}\n"
+    return (
+        f"\ncd {home}\n"
+        "dayshift check\n"
+        "dayshift run change.yaml          # version 2 through both regions\n"
+        f"dayshift lab break slow --region fra --for 30s --dir {lab}\n"
+        f"{strike if spec.many is not None else ''}"
+        f"dayshift lab down --dir {lab}"
+    )
+
+
+def _strike(spec: estate.LabSpec, what: BreakKind, part: str) -> str:
+    """Hit one process; returns its name."""
+    struck = many.part(spec, part)
+    how = signal.SIGKILL if what is BreakKind.KILL else signal.SIGSTOP
+    processes.kill(struck, how)
+    return struck.name
+
+
 def _heal(spec: estate.LabSpec) -> None:
+    for process in processes.recorded(spec.path("run")):
+        if processes.frozen(process):
+            processes.kill(process, signal.SIGCONT)
     for one in spec.regions:
         trouble.soothe(spec, one.name)
     surge = processes.find(spec.path("run"), users.SURGE)
@@ -229,5 +274,13 @@ def _show(
     rps = _rps(spec)
     console.print(f"users  {f'{rps} requests/s' if rps else 'none'}")
     console.print(table)
+    if spec.many is not None:
+        console.print(f"leads  {now.leader or 'nobody'}", markup=False)
+        alive = [one for one in now.running if one not in now.frozen]
+        others = (*(one.name for one in spec.many.members), many.AGENT)
+        parts = [one for one in (*spec.many.controllers, *others) if one in alive]
+        console.print(f"runs   {', '.join(parts) or 'none of it'}", markup=False)
     if now.dead:
         console.print(f"dead: {', '.join(now.dead)}", style="red")
+    if now.frozen:
+        console.print(f"frozen: {', '.join(now.frozen)}", style="red")

@@ -14,7 +14,7 @@ from dayshift.cli import controller, look, say, telling
 from dayshift.cli.everywhere import Cli, on_terminal
 from dayshift.cli.foreground import Asked, Manner, read_line
 from dayshift.core.exits import abort_consequence
-from dayshift.errors import Refused
+from dayshift.errors import JournalFull, Refused
 from dayshift.model.plan import Plan
 from dayshift.runtime import messages
 from dayshift.runtime.clock import RealClock
@@ -23,7 +23,8 @@ from dayshift.surfaces.nouns import Story
 
 AGAIN_MS = 1_000
 TRIES = 30
-"""So often it looks again when the controller here is gone: it may be restarted."""
+"""So often it looks again when the controller here, or the store, is gone: they may be
+there again, and the run goes on without this terminal."""
 
 
 def submit(cli: Cli, plan: Plan, manner: Manner, request: Asked | None, by: str) -> int:
@@ -78,13 +79,14 @@ class Following:
 
     async def _show(self) -> None:
         for _ in range(TRIES):
-            with contextlib.suppress(TimeoutError, *telling.NOBODY):
+            with contextlib.suppress(TimeoutError, JournalFull, *telling.NOBODY):
                 async for story in telling.stories(self._workspace):
                     if self._over(story):
                         return
             await RealClock().sleep(AGAIN_MS)
-            if self._over(telling.unwatched(self._workspace)):
-                return
+            with contextlib.suppress(JournalFull):
+                if self._over(telling.unwatched(self._workspace)):
+                    return
 
     def _over(self, story: Story) -> bool:
         """Show it; True when there is nothing more to wait for."""

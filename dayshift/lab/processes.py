@@ -14,12 +14,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from dayshift.errors import Reason, Refused
+from dayshift.errors import DriverFault, Reason, Refused
 
 LOOK_EVERY_S = 0.05
 _children: set[int] = set()
@@ -128,6 +128,11 @@ def alive(process: Process) -> bool:
     return _started(process.pid) == process.started
 
 
+def frozen(process: Process) -> bool:
+    """True while it is stopped, by SIGSTOP, and could go on."""
+    return alive(process) and _stat(process.pid)[:1] == ["T"]
+
+
 def kill(process: Process, with_signal: signal.Signals) -> None:
     """Signal exactly this process, if it is still there."""
     if alive(process):
@@ -155,6 +160,27 @@ def await_end(processes: Sequence[Process], limit_s: float) -> bool:
             return False
         time.sleep(LOOK_EVERY_S)
     return True
+
+
+def await_there(what: str, there: Callable[[], bool], limit_s: float) -> None:
+    """Wait until `there`.
+
+    Raises:
+        DriverFault: `limit_s` was not enough.
+    """
+    deadline = time.monotonic() + limit_s
+    while not there():
+        if time.monotonic() > deadline:
+            raise DriverFault(
+                Reason(
+                    "LAB-NOT-READY",
+                    f"waited {limit_s:.0f} s until {what}",
+                    because="a part of the lab did not start, or is broken on purpose",
+                    so="the lab is only partly up",
+                    next="see run/log in its directory; `dayshift lab down` ends it",
+                )
+            )
+        time.sleep(0.1)
 
 
 @contextlib.contextmanager
@@ -197,9 +223,14 @@ def _record(run: Path, name: str) -> Path:
 
 def _started(pid: int) -> int | None:
     """The kernel's start time of a living process; a zombie is not one."""
+    state, *fields = _stat(pid) or ["X"]
+    return None if state in "ZX" else int(fields[18])
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, from its state on; empty without one."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, *fields = text.rpartition(")")[2].split()
-    return None if state in "ZX" else int(fields[18])
+        return []
+    return text.rpartition(")")[2].split()

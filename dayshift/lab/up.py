@@ -6,14 +6,12 @@ Everything here is idempotent: `up` starts what is not running, `down` ends what
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable
 
 import httpx
 import msgspec
 
-from dayshift.errors import DriverFault, Reason
-from dayshift.lab import processes, trouble
+from dayshift.lab import many, processes, trouble
 from dayshift.lab.envoy import PROBE_HEADER
 from dayshift.lab.estate import HOST, LabSpec
 from dayshift.lab.processes import Process
@@ -37,13 +35,16 @@ class RegionStatus(msgspec.Struct, frozen=True):
 
 
 class LabStatus(msgspec.Struct, frozen=True):
-    """The lab as it is now; `dead` are processes that should run and do not."""
+    """The lab as it is now; `dead` are processes that should run and do not, `frozen`
+    those that were stopped and not killed. `leader` only with several controllers."""
 
     dir: str
     running: tuple[str, ...]
     dead: tuple[str, ...]
     regions: tuple[RegionStatus, ...]
     users: bool
+    frozen: tuple[str, ...] = ()
+    leader: str = ""
 
 
 def up(spec: LabSpec) -> None:
@@ -55,7 +56,9 @@ def up(spec: LabSpec) -> None:
         start_region(spec, region.name)
     for region in spec.regions:
         await_version(spec, region.name, installed(spec, region.name))
-    _await(f"{HOST}:{spec.entry_h1} serves", lambda: _get(spec.entry_h1) is not None)
+    _until(f"{HOST}:{spec.entry_h1} serves", lambda: _get(spec.entry_h1) is not None)
+    if spec.many is not None:
+        many.start(spec, spec.many)
 
 
 def down(spec: LabSpec) -> list[str]:
@@ -120,7 +123,7 @@ def serves(spec: LabSpec, region: str, version: str) -> bool:
 
 
 def await_version(spec: LabSpec, region: str, version: str) -> None:
-    _await(f"{region} serves version {version}", lambda: serves(spec, region, version))
+    _until(f"{region} serves version {version}", lambda: serves(spec, region, version))
 
 
 def weights(spec: LabSpec) -> dict[str, int]:
@@ -144,6 +147,8 @@ def status(spec: LabSpec) -> LabStatus:
         dead=tuple(one.name for one in lab if not processes.alive(one)),
         regions=regions,
         users=any(processes.alive(one) for one in every if one.name.startswith(USERS)),
+        frozen=tuple(one.name for one in lab if processes.frozen(one)),
+        leader=many.leader(spec),
     )
 
 
@@ -161,6 +166,10 @@ def _region_status(spec: LabSpec, region: str, shares: dict[str, int]) -> Region
         trouble=", ".join(word for word in words if word),
         weight=shares.get(region, 0),
     )
+
+
+def _until(what: str, there: Callable[[], bool]) -> None:
+    processes.await_there(what, there, READY_LIMIT_S)
 
 
 def _start_envoy(spec: LabSpec, place: str) -> None:
@@ -182,19 +191,3 @@ def _get(
         except httpx.HTTPError:
             return None
     return reply if reply.is_success else None
-
-
-def _await(what: str, there: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + READY_LIMIT_S
-    while not there():
-        if time.monotonic() > deadline:
-            raise DriverFault(
-                Reason(
-                    "LAB-NOT-READY",
-                    f"waited {READY_LIMIT_S:.0f} s until {what}",
-                    because="a part of the lab did not start, or is broken on purpose",
-                    so="the lab is only partly up",
-                    next="see run/log in its directory; `dayshift lab down` ends it",
-                )
-            )
-        time.sleep(0.1)

@@ -170,6 +170,8 @@ def test_a_stopped_agent_is_a_fault_and_then_goes_back(machine: Machine) -> None
         assert "does not answer" in machine.shown().fault
         with pytest.raises(DriverRetry):
             machine.ask(lambda dial: dial.renew(claim(1), LEASE_MS))
+        with pytest.raises(DriverRetry, match="does not answer"):
+            machine.ask(lambda dial: dial.hold(token(claim(2), claim(1))))
         time.sleep(LEASE_MS / 1000)
     finally:
         machine.agent.send(signal.SIGCONT)

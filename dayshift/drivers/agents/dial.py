@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from dayshift.drivers.agents.link import READ_MS, AgentLink
+from dayshift.drivers.agents.link import READ_MS, RETRY_MS, AgentLink
 from dayshift.drivers.agents.messages import (
     Fence,
     Hold,
@@ -57,7 +57,10 @@ class RemoteDial:
         assert isinstance(answer, Shown)
         said = answer.abilities
         self._said = replace(
-            said, lease=True, propagation_ms=said.propagation_ms + HOP_MS
+            said,
+            lease=True,
+            fence=d.Fence.DEVICE,
+            propagation_ms=said.propagation_ms + HOP_MS,
         )
         return tuple(
             replace(one, instance=f"{link.name}/{one.instance}")
@@ -78,15 +81,18 @@ class RemoteDial:
         """Keep what stands everywhere; every lease ends.
 
         Raises:
+            DriverRetry: an agent, or what is behind it, does not answer now.
             DriverFault: the agents' instances have no one setting to keep.
         """
         now = await self.read()
+        if now.fault:
+            raise self._silent(now.fault)
         if now.setting is None:
             raise DriverFault(
                 Reason(
                     "DIAL-MIXED",
                     f"dial {self.name} has no one setting to hold",
-                    because=now.fault or "its instances disagree",
+                    because="its instances disagree",
                     next="mend the instance, then `dayshift check`",
                 )
             )
@@ -120,6 +126,18 @@ class RemoteDial:
         """True when not one agent answers."""
         reading = await self.read()
         return all(one.fault for one in reading.instances)
+
+    def _silent(self, fault: str) -> DriverRetry:
+        return DriverRetry(
+            Reason(
+                "DIAL-SILENT",
+                f"dial {self.name} cannot be held: {fault}",
+                because="what stands there is read before it is kept",
+                so="nothing moved, and an armed lease runs on",
+                next="see to the agent or the device; it is asked again",
+            ),
+            RETRY_MS,
+        )
 
     async def _all(self, request: Request) -> None:
         results = await asyncio.gather(

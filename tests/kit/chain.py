@@ -1,0 +1,216 @@
+"""The whole chain on real parts: three controllers on a real etcd, an agent, the lab's
+real Envoys and users; what its parts said and wrote, and how they are struck.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dayshift.errors import DayshiftError
+from dayshift.journal.reader import JournalReader
+from dayshift.lab import estate, many, processes, up, users, view
+from dayshift.lab.ledger import now_ms
+from dayshift.model import records as r
+from dayshift.model.dial import Claim, parse_claim
+from dayshift.runtime.locating import locate
+from tests.kit.daemons import need
+from tests.kit.wires import Wires
+
+USERS_RPS = 100
+FAST = {
+    "drain_dwell": "300 ms",
+    "soak": "1 s",
+    "quiet": "1500 ms",
+    "fresh": "1500 ms",
+    "probe_streak": "2",
+    "ramp": "[10 %, 50 %]",
+}
+LIMIT_S = 120.0
+WROTE = r"entry: (?:set .* under|held under) (ds1:\S+)"
+
+
+class Chain:
+    """Everything that runs, by the lab's own names."""
+
+    def __init__(self, spec: estate.LabSpec, wires: Wires) -> None:
+        assert spec.many is not None
+        self.spec = spec
+        self.many = spec.many
+        self.wires = wires
+        self.names = list(spec.many.controllers)
+        self.members = [one.name for one in spec.many.members]
+        self._run: subprocess.Popen[bytes] | None = None
+        self.began_ms = 0
+        self._read: list[r.Record] = []
+
+    def records(self) -> list[r.Record]:
+        """All of the journal; only what is new is read."""
+        folder = self.spec.path(".dayshift")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        access = locate(self.spec.path(), folder)
+
+        def read() -> bool:
+            try:
+                with JournalReader.open(folder, access) as journal:
+                    self._read += journal.records(len(self._read))
+            except DayshiftError:
+                return False
+            return True
+
+        until(read, "the journal can be read")
+        return self._read
+
+    def bodies(self, kind: type[r.AnyBody]) -> list[r.AnyBody]:
+        return [one.body for one in self.records() if isinstance(one.body, kind)]
+
+    def leases(self) -> list[r.Record]:
+        return [one for one in self.records() if isinstance(one.body, r.Lease)]
+
+    def leader(self) -> str:
+        return many.leader(self.spec)
+
+    def led(self) -> str:
+        """Whoever leads, once somebody does."""
+        until(lambda: self.leader() != "", f"somebody leads\n{self.said()}")
+        return self.leader()
+
+    def send(self, name: str, how: signal.Signals) -> None:
+        found = processes.find(self.spec.path("run"), name)
+        assert found is not None, name
+        processes.kill(found, how)
+        if how is signal.SIGKILL:
+            assert processes.await_end([found], 30)
+
+    def heal(self) -> None:
+        """Everything goes on, or is started again."""
+        self.wires.mend()
+        for one in processes.recorded(self.spec.path("run")):
+            if processes.frozen(one):
+                processes.kill(one, signal.SIGCONT)
+        up.up(self.spec)
+
+    def pids(self) -> dict[str, int]:
+        run = self.spec.path("run")
+        found = {name: processes.find(run, name) for name in self.names}
+        return {name: one.pid for name, one in found.items() if one is not None}
+
+    def typed(self, at: str, *words: str) -> subprocess.CompletedProcess[str]:
+        folder = many.home(self.spec, at)
+        argv = [self.spec.python, "-m", "dayshift", *words, "-C", str(folder)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=90)
+
+    def submit(self, at: str) -> None:
+        argv = [self.spec.python, "-m", "dayshift", "run", "change.yaml", "--yes"]
+        with self.spec.path("run.log").open("ab") as out:
+            self._run = subprocess.Popen(
+                [*argv, "--plain"],
+                cwd=many.home(self.spec, at),
+                stdout=out,
+                stderr=out,
+            )
+        until(lambda: bool(self.bodies(r.RunOpened)), f"open\n{self.said()}")
+
+    def closed(self) -> bool:
+        return bool(self.bodies(r.RunClosed))
+
+    def hold(self) -> str:
+        """The code of the hold that nobody answered yet; empty while it runs."""
+        code = ""
+        for one in self.records():
+            if isinstance(one.body, r.Held):
+                code = one.body.reason.code
+            elif isinstance(one.body, r.Requested) and one.body.verb == "retry":
+                code = ""
+        return code
+
+    def shares(self) -> dict[str, int]:
+        return up.weights(self.spec)
+
+    def until_closed(self) -> int:
+        until(self.closed, f"the run ends\n{self.said()}", 4 * LIMIT_S)
+        assert self._run is not None
+        return self._run.wait(timeout=60)
+
+    def end(self) -> None:
+        if self._run is not None and self._run.poll() is None:
+            self._run.kill()
+            self._run.wait()
+
+    def agent_log(self) -> str:
+        return self.spec.path("run", "log", f"{many.AGENT}.log").read_text()
+
+    def accepted(self) -> list[Claim]:
+        """Every write that the agent let through, in its own order and words."""
+        return [parse(one) for one in re.findall(WROTE, self.agent_log())]
+
+    def said(self) -> str:
+        logs = sorted(self.spec.path("run", "log").glob("c-*.log"))
+        texts = [f"--- {one.name}\n{one.read_text()[-1200:]}" for one in logs]
+        mine = self.spec.path("run.log")
+        if mine.exists():
+            texts.append(mine.read_text()[-2500:])
+        return "\n".join(texts)
+
+    def felt(self) -> view.UsersView:
+        time.sleep(1)
+        users.stop(self.spec)
+        marks = view.Marks(self.began_ms, now_ms())
+        return view.users_view(Path(self.spec.dir), marks)
+
+
+def until(so: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
+    """Wait for a condition, looking seldom: who waits takes time from who works."""
+    end = time.monotonic() + limit_s
+    while not so():
+        assert time.monotonic() < end, f"not within {limit_s} s: {what}"
+        time.sleep(0.25)
+
+
+def parse(text: str) -> Claim:
+    found = parse_claim(text)
+    assert found is not None, text
+    return found
+
+
+def edit(path: Path, policy: dict[str, str]) -> None:
+    """Other values for keys of the policy."""
+    text = path.read_text()
+    for key, value in policy.items():
+        text, count = re.subn(rf"(?m)^  {key}: .*$", f"  {key}: {value}", text)
+        assert count == 1, key
+    path.write_text(text)
+
+
+@contextmanager
+def chain(place: Path, policy: dict[str, str]) -> Iterator[Chain]:
+    """Built, started, with users; ended, whatever happens."""
+    need("etcd", "etcd-server")
+    spec = estate.build(place / "lab", controllers=3)
+    assert spec.many is not None
+    path = Path(spec.dir, "dayshift.yaml")
+    edit(path, {**FAST, **policy})
+    whole: list[Chain] = []
+    far = {one.name: one.client for one in spec.many.members}
+    with Wires(far, lambda: whole[0].pids() if whole else {}) as wires:
+        text = path.read_text()
+        for one in spec.many.members:
+            text = text.replace(f":{one.client}", f":{wires.ports[one.name]}")
+        path.write_text(text)
+        whole.append(Chain(spec, wires))
+        try:
+            up.up(spec)
+            users.start(spec, USERS_RPS, 900)
+            time.sleep(4)
+            whole[0].began_ms = now_ms()
+            yield whole[0]
+        finally:
+            whole[0].end()
+            users.stop(spec)
+            whole[0].wires.mend()
+            up.down(spec)
