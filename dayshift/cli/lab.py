@@ -50,6 +50,9 @@ class BreakKind(StrEnum):
     HEAL = "heal"
 
 
+SIGNALS = {BreakKind.KILL: signal.SIGKILL, BreakKind.FREEZE: signal.SIGSTOP}
+
+
 def seconds(text: str) -> float:
     """A duration as people write it: `30s`, `5 min`, `1h`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip())
@@ -162,10 +165,7 @@ def break_command(
                 time.sleep(for_s)
                 _heal(spec)
         case BreakKind.KILL | BreakKind.FREEZE:
-            where = _strike(spec, what, part)
-            if for_s:
-                time.sleep(for_s)
-                _heal(spec)
+            where = _strike(spec, what, part, for_s)
         case BreakKind.SURGE:
             rps = SURGE_FACTOR * (_rps(spec) or users.DEMO_RPS // SURGE_FACTOR)
             users.start(spec, rps, int(for_s or SURGE_S), users.SURGE)
@@ -225,11 +225,13 @@ def _next_steps(spec: estate.LabSpec) -> str:
     )
 
 
-def _strike(spec: estate.LabSpec, what: BreakKind, part: str) -> str:
-    """Hit one process; returns its name."""
+def _strike(spec: estate.LabSpec, what: BreakKind, part: str, for_s: float) -> str:
+    """Hit one process, and only that one is mended; returns its name."""
     struck = many.part(spec, part)
-    how = signal.SIGKILL if what is BreakKind.KILL else signal.SIGSTOP
-    processes.kill(struck, how)
+    processes.kill(struck, SIGNALS[what])
+    if for_s:
+        time.sleep(for_s)
+        processes.revive(spec.path("run"), struck)
     return struck.name
 
 

@@ -98,8 +98,7 @@ def start(lab: LabSpec, many: ManySpec) -> None:
     for one in many.members:
         processes.start(run, one.name, _etcd(lab, many, one.name))
     _until("the store has its majority", lambda: bool(_answering(many)))
-    argv = [lab.python, "-m", "dayshift", "agent", "--config"]
-    processes.start(run, AGENT, [*argv, str(lab.path("agent.yaml"))])
+    start_agent(lab)
     for name in many.controllers:
         start_controller(lab, name)
     _until(
@@ -109,6 +108,11 @@ def start(lab: LabSpec, many: ManySpec) -> None:
             for one in many.controllers
         ),
     )
+
+
+def start_agent(lab: LabSpec) -> processes.Process:
+    argv = [lab.python, "-m", "dayshift", "agent", "--config"]
+    return processes.start(lab.path("run"), AGENT, [*argv, str(lab.path("agent.yaml"))])
 
 
 def start_controller(lab: LabSpec, name: str) -> processes.Process:

@@ -133,6 +133,14 @@ def frozen(process: Process) -> bool:
     return alive(process) and _stat(process.pid)[:1] == ["T"]
 
 
+def revive(run: Path, process: Process) -> None:
+    """Let it go on if it is frozen, start it as it was if it is dead."""
+    if frozen(process):
+        kill(process, signal.SIGCONT)
+    elif not alive(process):
+        start(run, process.name, process.argv)
+
+
 def kill(process: Process, with_signal: signal.Signals) -> None:
     """Signal exactly this process, if it is still there."""
     if alive(process):

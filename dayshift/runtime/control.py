@@ -81,7 +81,7 @@ class ControlServer:
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
-        self.path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

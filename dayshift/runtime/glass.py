@@ -34,7 +34,8 @@ RETRY_MS = 100
 class GlassSession(Session):
     """One break-glass, from open to close."""
 
-    unreachable = (OSError,)
+    unreachable = (OSError, Refused)
+    """Also where a controller serves that waits for its store: it keeps its socket."""
     watched = False
 
     @classmethod

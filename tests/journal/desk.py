@@ -74,6 +74,15 @@ def edit(folder: Path, sql: str, *values: object) -> None:
     database.close()
 
 
+def rows(folder: Path) -> list[tuple[int, bytes, bytes]]:
+    """Every record as its database has it: number, hash, data."""
+    database = sqlite3.connect(folder / DATABASE)
+    found = database.execute("SELECT seq, hash, data FROM records ORDER BY seq")
+    every = found.fetchall()
+    database.close()
+    return every
+
+
 def flip(path: Path, at: int, bit: int = 1) -> None:
     """Flip a bit of a file."""
     data = bytearray(path.read_bytes())

@@ -8,6 +8,7 @@ runs; `DAYSHIFT_SEED` repeats a campaign.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -36,7 +37,12 @@ def killed(estate: Chain, name: str) -> None:
 
 
 def frozen(estate: Chain, name: str) -> None:
-    estate.send(name, signal.SIGSTOP)
+    """As an operator would who plays with the lab."""
+    where = ("--dir", estate.spec.dir)
+    done = estate.command("lab", "break", "freeze", "--part", name, *where)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(estate.command("lab", "status", "--json", *where).stdout)
+    assert name in shown["frozen"]
 
 
 def cut_off(estate: Chain, name: str) -> None:
@@ -117,7 +123,9 @@ def never_stale(estate: Chain) -> None:
     let_in = estate.accepted()
     epochs = [one.epoch for one in let_in]
     assert let_in and epochs == sorted(epochs), "a stale write was accepted"
-    intents = {(o.epoch, o.seq) for o in estate.records() if isinstance(o.body, r.Intent)}
+    intents = {
+        (o.epoch, o.seq) for o in estate.records() if isinstance(o.body, r.Intent)
+    }
     assert {(one.epoch, one.seq) for one in let_in if not one.reverted} <= intents
 
 
@@ -156,7 +164,9 @@ def test_a_run_under_every_fault(number: int, tmp_path: Path) -> None:
         assert code == 0, estate.said()
         nobody_noticed(estate)
         never_stale(estate)
-        served = {o.name: up.answering(estate.spec, o.name) for o in estate.spec.regions}
+        served = {
+            o.name: up.answering(estate.spec, o.name) for o in estate.spec.regions
+        }
         assert served == {"fra": "2", "ber": "2"}
         worked = estate.bodies(r.Worked)
         assert [(o.region, o.exit_code) for o in worked] == [("fra", 0), ("ber", 0)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from dayshift.model import records as r
 from dayshift.model.dial import split
 from dayshift.model.units import Instant
 from dayshift.runtime.clock import RealClock
+from tests.kit.daemons import eventually
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(180)]
 RPS = 300
@@ -264,3 +266,32 @@ def test_the_story_has_the_instants_of_the_last_run_only() -> None:
     held = "GATE-FAILED: worse than tolerated"
     assert told == story.Story("b", view.Marks(10, 70, passes), {"fra": 60}, held)
     assert story.tell([]) is None
+
+
+def test_what_a_lab_with_several_controllers_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Refused, match="LAB-CONTROLLERS"):
+        estate.build(tmp_path / "two", controllers=2)
+    assert not (tmp_path / "two").exists()
+    estate.build(tmp_path / "none")
+    with pytest.raises(Refused, match="LAB-BUILT"):
+        estate.build(tmp_path / "none", controllers=3)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="apt install etcd-server"):
+        estate.build(tmp_path / "three", controllers=3)
+
+
+def test_a_frozen_or_killed_part_is_shown_and_revived(lab: estate.LabSpec) -> None:
+    run = lab.path("run")
+    edge = processes.find(run, "fra-envoy")
+    assert edge is not None and not processes.frozen(edge)
+    processes.kill(edge, signal.SIGSTOP)
+    eventually(lambda: up.status(lab).frozen == ("fra-envoy",), "it is shown frozen")
+    processes.revive(run, edge)
+    eventually(lambda: up.status(lab).frozen == (), "it goes on")
+    processes.kill(edge, signal.SIGKILL)
+    eventually(lambda: up.status(lab).dead == ("fra-envoy",), "it is shown dead")
+    processes.revive(run, edge)
+    up.await_version(lab, "fra", "1")
+    assert up.status(lab).dead == ()

@@ -90,10 +90,10 @@ class Chain:
     def heal(self) -> None:
         """Everything goes on, or is started again."""
         self.wires.mend()
-        for one in processes.recorded(self.spec.path("run")):
-            if processes.frozen(one):
-                processes.kill(one, signal.SIGCONT)
-        up.up(self.spec)
+        run = self.spec.path("run")
+        for one in processes.recorded(run):
+            if not one.name.startswith((users.USERS, up.UPGRADE)):
+                processes.revive(run, one)
 
     def pids(self) -> dict[str, int]:
         run = self.spec.path("run")
@@ -101,8 +101,11 @@ class Chain:
         return {name: one.pid for name, one in found.items() if one is not None}
 
     def typed(self, at: str, *words: str) -> subprocess.CompletedProcess[str]:
-        folder = many.home(self.spec, at)
-        argv = [self.spec.python, "-m", "dayshift", *words, "-C", str(folder)]
+        """A verb at one controller."""
+        return self.command(*words, "-C", str(many.home(self.spec, at)))
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [self.spec.python, "-m", "dayshift", *words]
         return subprocess.run(argv, capture_output=True, text=True, timeout=90)
 
     def submit(self, at: str) -> None:

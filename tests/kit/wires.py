@@ -1,16 +1,15 @@
 """TCP wires between controllers and what they ask, which a test can cut.
 
 All controllers have the same estate file, so all use the same port of a wire: which
-controller is at the other end is found out by the process that owns the socket. What is
-sent over a cut wire waits, as packets do that are sent again; it arrives, late, when the
-wire is whole. Needs no rights.
+controller is at the other end is found out by the process that owns the socket. What
+is sent over a cut wire waits, as packets do that are sent again; it arrives, late, when
+the wire is whole. Needs no rights.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -18,7 +17,6 @@ from pathlib import Path
 
 from tests.kit.envoys import free_ports
 
-LOOK_S = 0.02
 CHUNK = 65_536
 
 
@@ -37,6 +35,7 @@ class Wires:
         self._far = dict(far)
         self._pids = pids
         self._cut: dict[tuple[str, str], Cut] = {}
+        self._mended = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -66,6 +65,11 @@ class Wires:
     def mend(self) -> None:
         """All of them, everywhere."""
         self._cut.clear()
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._mended.set()
+        self._mended = asyncio.Event()
 
     async def _serve(self, end: str, port: int) -> None:
         async def accepted(
@@ -102,7 +106,7 @@ class Wires:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 while self._cut.get(wire) in stopped_by:
-                    await asyncio.sleep(LOOK_S)
+                    await self._mended.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()
@@ -116,8 +120,8 @@ def owner(port: int, pids: Mapping[str, int]) -> str:
     inodes = {f"socket:[{row[9]}]" for row in rows if row[1] == wanted}
     for name, pid in pids.items():
         with contextlib.suppress(OSError):
-            for one in os.scandir(f"/proc/{pid}/fd"):
+            for one in Path(f"/proc/{pid}/fd").iterdir():
                 with contextlib.suppress(OSError):
-                    if os.readlink(one.path) in inodes:
+                    if str(one.readlink()) in inodes:
                         return name
     return ""
