@@ -25,6 +25,8 @@ from dayshift.model.records import (
     RunResult,
 )
 
+DRAINED = OUT | {Phase.HANDING_OVER, Phase.EMPTYING}
+"""Phases in which no dial may send users to the region."""
 Answer = Callable[[Desk, Requested], "Reason | None"]
 
 
@@ -116,7 +118,8 @@ def _adopt(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | Non
     """Make what the dials show the expected, if it is something the plan allows.
 
     Where that sends users to a region that must have none, they are taken out again at
-    once, and the region is proven empty before anything goes on there.
+    once, and the region is proven empty before anything goes on there; if it was not
+    yet empty, its pass begins anew from the usual shares.
     """
     if not drifted(desk.run):
         return _refused("NO-DRIFT", "the run is not held for a dial that drifted")
@@ -131,11 +134,12 @@ def _adopt(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | Non
                 return _refused("LAST-SERVER", f"dial {dial}: {fault}")
             claim = reading.instances[0].claim
             extra.append(Adopted(dial, reading.setting, claim))
-            if desk.here.phase in OUT and _feeds(reading.setting, desk.region):
+            if desk.here.phase in DRAINED and _feeds(reading.setting, desk.region):
                 feeding.append(dial)
     if feeding:
         why = f"{', '.join(feeding)} sent users to {desk.region}"
-        extra.append(Retreating(desk.region, "zero", -1, why))
+        to = "zero" if desk.here.phase in OUT else "baseline"
+        extra.append(Retreating(desk.region, to, -1, why))
     return None
 
 

@@ -163,6 +163,22 @@ def test_a_run_that_adopted_less_still_ends_with_the_full_share() -> None:
     assert play.ms - put_back >= play.estate.policy.soak_ms
 
 
+@pytest.mark.parametrize("phase", [Phase.HANDING_OVER, Phase.EMPTYING, Phase.WORKING])
+def test_what_feeds_a_drained_region_is_adopted_and_taken_back(phase: Phase) -> None:
+    """A forward behind it kept the region empty: the work was to begin under a dial
+    that feeds it, and the process stopped itself."""
+    play = Play().until_phase(phase)
+    play.dials["entry"] = play.plan.baseline["entry"]
+    play.until_held()
+    assert play.run.hold is not None and play.run.hold.reason.code == "DRIFT"
+    assert play.ask("adopt").accepted
+    for _ in range(400):
+        if play.run.status is Status.CLOSED:
+            break
+        play.step()
+    assert play.run.result is RunResult.DONE
+
+
 def test_an_accepted_guard_stands_again_in_the_next_region() -> None:
     """What somebody accepted of one region they did not accept of the other."""
     play = Play().until_phase(Phase.DRAINING)
