@@ -104,7 +104,7 @@ class Judging:
             return
         regions = {r: since(seen.last[r], now_read[r]) for r in now_read}
         share, following = _shares(state, here, service)
-        self._judge.observe(
+        self._judge.take(
             gates.Look(
                 at_ms=now.mono_ms,
                 span_ms=_span_ms(seen.last[here.region], now_read[here.region]),

@@ -79,12 +79,16 @@ class Judge:
 
     def observe(self, look: Look) -> Verdict:
         """Take in one look; say what all of them mean, for all streams together."""
+        self.take(look)
+        return self.combined()
+
+    def take(self, look: Look) -> None:
+        """Take in one look, and say nothing yet."""
         stream = self._stream(look.stream)
         stream.look(look, look.next_bp or self._next_bp(look.share_bp))
         self._evidence[look.stream] = Evidence.of(stream)
         self._shown[look.stream] = smallest_bp(stream), sights(look.stream, stream)
         self._told.pop(look.stream, None)
-        return self.combined()
 
     def combined(self, fresh: bool = True) -> Verdict:
         """The worst verdict decides; all pass only together."""

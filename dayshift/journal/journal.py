@@ -318,6 +318,11 @@ class Journal(JournalView):
         finally:
             self._let_go(clean=True)
 
+    def abandon(self) -> None:
+        """Let go as the system does when the process is killed: nothing is signed, and
+        the next writer finds no clean end."""
+        self._let_go(clean=False)
+
     def _let_go(self, clean: bool) -> None:
         self._store.close()
         self._emergency.close()

@@ -151,21 +151,23 @@ def increment(before: Mapping[int, int], after: Mapping[int, int]) -> Layout | N
     which fewer came than at a lower one is left out: in a sum over many sources, some
     of them do not have it.
     """
-    if not before or not after or max(before) != max(after):
+    if not before or not after:
         return {}
-    grown = {
-        bound: after[bound] - before[bound]
-        for bound in sorted(after)
-        if bound in before
-    }
-    if min(grown.values()) < 0:
-        return None
-    top = max(grown)
+    bounds = sorted(after)
+    top = bounds[-1]
+    if max(before) != top:
+        return {}
+    grown = [(le, after[le] - before[le]) for le in bounds if le in before]
+    most = grown[-1][1]
     found: Layout = {}
     below = 0
-    for bound, count in grown.items():
-        if below <= count <= grown[top]:
+    for bound, count in grown:
+        if below <= count <= most:
             found[bound] = below = count
+        elif count < 0:
+            return None
+    if most < 0:
+        return None
     return found if len(found) > 1 else {}
 
 

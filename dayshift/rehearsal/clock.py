@@ -113,13 +113,29 @@ class VirtualClock:
         self._loop = loop
         self._wall_ms = start_wall_ms
         self._boots = 1
+        self._now_s = -1.0
+        self._now = Instant(0, 0, "")
 
     def now(self) -> Instant:
-        mono_ms = round(self._loop.time() * 1000)
-        return Instant(self._wall_ms + mono_ms, mono_ms, f"boot-{self._boots}")
+        """Told once for each moment: it is asked far more often than it moves."""
+        now_s = self._loop.time()
+        if now_s != self._now_s:
+            mono_ms, self._now_s = round(now_s * 1000), now_s
+            boot = f"boot-{self._boots}"
+            self._now = Instant(self._wall_ms + mono_ms, mono_ms, boot)
+        return self._now
 
     async def sleep(self, ms: int) -> None:
-        await asyncio.sleep(ms / 1000)
+        if ms <= 0:
+            await asyncio.sleep(0)
+            return
+        loop = self._loop
+        over = loop.create_future()
+        timer = loop.call_at(loop.time() + ms / 1000, _end, over)
+        try:
+            await over
+        finally:
+            timer.cancel()
 
     async def within(self, ms: int, work: Awaitable[T]) -> T:
         if not asyncio.iscoroutine(work):
@@ -138,9 +154,16 @@ class VirtualClock:
 
     def jump_wall(self, ms: int) -> None:
         self._wall_ms += ms
+        self._now_s = -1.0
 
     def reboot(self) -> None:
         self._boots += 1
+        self._now_s = -1.0
+
+
+def _end(sleep: asyncio.Future[None]) -> None:
+    if not sleep.done():
+        sleep.set_result(None)
 
 
 class SeededEntropy:

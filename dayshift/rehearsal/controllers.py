@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState, Status
 from dayshift.errors import Bug, DayshiftError, DriverRetry, JournalFull, Reason
+from dayshift.journal.base import Store
 from dayshift.journal.journal import Journal
+from dayshift.journal.stores import Access
 from dayshift.model import records as r
 from dayshift.model.plan import Verb
 from dayshift.model.units import Entropy
@@ -51,13 +53,15 @@ class Reach:
         return call
 
     def _through(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        written = hasattr(self._driver, "writer")
+
         async def far(*args: Any) -> Any:
             machine, network = self._machine, self._machine.network
             if machine.dead or machine.thaw_ms:
                 await machine.awake()
             if network.cut or network.slow:
                 await self._arrive()
-            if hasattr(self._driver, "writer"):
+            if written:
                 self._driver.writer = machine.name
                 self._driver.points = machine
             result = await call(*args)
@@ -200,13 +204,12 @@ class Controllers:
             "rehearsal",
             journal_id=self.name * 32,
             points=self.machine,
+            access=Access(around=self._on_disk),
         )
-        store: Any = DiskStore(journal._store, self.disk)
-        journal._store = store
         try:
             self.state = self._begin(journal)
         except BaseException:
-            _abandon(journal)
+            journal.abandon()
             raise
         self.orchestrator = Orchestrator(
             journal,
@@ -222,6 +225,10 @@ class Controllers:
         self.machine.victim = self.orchestrator
         self.stage.history.note(self.stage.now_ms(), "lead", self.machine.name)
         self.task = asyncio.create_task(self._go(self.orchestrator))
+
+    def _on_disk(self, store: Store) -> Store:
+        on_disk: Any = DiskStore(store, self.disk)
+        return cast(Store, on_disk)
 
     def start(self) -> None:
         """Lead, or note why that was not possible."""
@@ -274,7 +281,7 @@ class Controllers:
         journal = self.orchestrator.journal
         self.state = self.orchestrator.state
         self.head = journal.head.hash
-        _abandon(journal)
+        journal.abandon()
         self.orchestrator, self.task = None, None
         self.stage.history.note(
             self.stage.now_ms(), "crash", self.machine.name, "", self.machine.died_at
@@ -289,7 +296,7 @@ class Controllers:
         self.state = self.orchestrator.state
         self.head = self.orchestrator.journal.head.hash
         self.disk.broken = ""
-        with contextlib.suppress(DayshiftError):
+        with contextlib.suppress(DayshiftError, Died):
             self.orchestrator.journal.close()
 
     async def ask(self, verb: str, person: str, **args: str) -> bool:
@@ -305,12 +312,3 @@ class Controllers:
         except (DayshiftError, TimeoutError, Died):
             return False
         return answered.accepted
-
-
-def _abandon(journal: Journal) -> None:
-    """Let go of the files as the system does when a process is killed."""
-    journal._store.close()
-    journal._emergency.close()
-    journal._head_file.close()
-    journal._mark.close()
-    journal._lock.release(clean=False)

@@ -67,6 +67,8 @@ class Seals:
         self._journal = journal
         self._estate = estate
         self._due = _Due(clock)
+        self._packed: tuple[JournalState, bytes] | None = None
+        """The last payload, and the state that it holds."""
 
     def freshen(self, state: JournalState) -> None:
         """Seal `state` if something is at stake that the bundle does not know, or if
@@ -77,7 +79,13 @@ class Seals:
     def seal(self, state: JournalState) -> None:
         """Seal `state`, the fold of the whole journal, now."""
         self._due.done(state)
-        self._journal.seal(lambda: pack(self._estate, state))
+        self._journal.seal(lambda: self._pack(state))
+
+    def _pack(self, state: JournalState) -> bytes:
+        """Packed once for each state: most bundles only tell that nothing is new."""
+        if self._packed is None or self._packed[0] is not state:
+            self._packed = state, pack(self._estate, state)
+        return self._packed[1]
 
 
 class Copies:

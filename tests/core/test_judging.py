@@ -314,8 +314,8 @@ def test_levels_of_the_region_reach_the_gate_from_all_meters():
         one.look()
     taken: list[dict[str, int]] = []
     judge = one.judging._judge
-    usual = judge.observe
-    judge.observe = lambda look: taken.append(look.gauges) or usual(look)
+    usual = judge.take
+    judge.take = lambda look: taken.append(look.gauges) or usual(look)
     for region in BOTH:
         one.count("entry", region, 10, gauges={"heap": 7})
     one.look()

@@ -31,11 +31,16 @@ def _no_secrets(reference: str) -> str:
     )
 
 
+def _as_it_is(store: Store) -> Store:
+    return store
+
+
 class Access(msgspec.Struct, frozen=True):
     """What it takes to reach an estate's store: its settings, and who knows secrets.
 
     Relative paths in the settings start at `base_dir`. A shared store needs a clock of
-    its own: its lease ends by real time, whatever its journal's clock says.
+    its own: its lease ends by real time, whatever its journal's clock says. `around`
+    is what stands between a writer and its store, such as the disk of a rehearsal.
     """
 
     store: StoreSpec = StoreSpec()
@@ -43,6 +48,7 @@ class Access(msgspec.Struct, frozen=True):
     base_dir: Path = Path()
     secret: Callable[[str], str] = _no_secrets
     clock: Clock | None = None
+    around: Callable[[Store], Store] = _as_it_is
 
     @property
     def shared(self) -> bool:
@@ -76,7 +82,9 @@ def open_reader(access: Access, folder: Path) -> Store | None:
 
 def open_writer(access: Access, folder: Path, lock: WriterLock) -> Store:
     """The store, to be led (after `lease`); made if absent."""
-    store: Store = _driver(access.store.driver).writer(access, folder, lock)
+    store: Store = access.around(
+        _driver(access.store.driver).writer(access, folder, lock)
+    )
     return store
 
 
