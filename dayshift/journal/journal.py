@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from dayshift.errors import Bug, JournalError, JournalFull, Reason, Refused
+from dayshift.errors import Bug, JournalError, JournalFull, Refused
 from dayshift.journal.base import (
     ORIGIN,
     Head,
@@ -30,6 +30,11 @@ from dayshift.journal.findings import HEAD, MARK, Examination, examine
 from dayshift.journal.lock import LOCK, WriterLock
 from dayshift.journal.reader import JournalView
 from dayshift.journal.recovery import Doing
+from dayshift.journal.refusals import (
+    stranded_reason,
+    unwritable_reason,
+    wave_taken_reason,
+)
 from dayshift.journal.sealed import Sealer, note_of
 from dayshift.journal.signing import HeadNote, Signer, pack
 from dayshift.journal.slots import open_slots
@@ -117,7 +122,7 @@ class Journal(JournalView):
                 journal = cls(folder, store, lock, clock, points)
                 journal._lead(Lease(epoch, holder, controller, jobs), seen, access)
             except OSError as error:
-                raise JournalFull(_unwritable(folder, error)) from error
+                raise JournalFull(unwritable_reason(folder, error)) from error
             undo.pop_all()
             return journal
 
@@ -189,7 +194,7 @@ class Journal(JournalView):
         if not bodies:
             return ()
         if self._unstored is not None:
-            raise JournalFull(_stranded(self._unstored))
+            raise JournalFull(stranded_reason(self._unstored))
         rows, records = self._sealed(bodies, run)
         self._keep(rows)
         return records
@@ -282,7 +287,7 @@ class Journal(JournalView):
         mine = Wave(self.journal_id, run, name, self._clock.now().wall_ms)
         has = self._store.take_wave(mine)
         if has.journal != self.journal_id:
-            raise Refused(_wave_taken(self.estate, has))
+            raise Refused(wave_taken_reason(self.estate, has))
 
     def release_wave(self, journal: str = "") -> None:
         """Give the token back; without having it nothing happens.
@@ -371,34 +376,3 @@ def _next_epoch(store: Store, seen: Examination) -> int:
     """Above every epoch that wrote, in the store or in the emergency file."""
     strayed = seen.log.records[-1].epoch if seen.log else 0
     return next_epoch(max(_epoch_at(store, seen.head), seen.epoch, strayed))
-
-
-def _stranded(head: Head) -> Reason:
-    return Reason(
-        "JOURNAL-STRANDED",
-        f"record {head.seq} lies in the emergency journal, not in the store",
-        because="the store could not take a record before",
-        so="nothing was appended; only safe verbs go on",
-        next="make room at the journal's directory, then start the controller again",
-    )
-
-
-def _wave_taken(estate: str, has: Wave) -> Reason:
-    return Reason(
-        "WAVE-TAKEN",
-        f"estate {estate} has a run in flight: {has}",
-        because="invariant: one wave in the whole estate, across all runs and journals",
-        so="no run was opened; nothing moved",
-        next="let that run end (`dayshift status` where it runs); if its journal is "
-        "gone for good, `dayshift journal release-wave`",
-    )
-
-
-def _unwritable(folder: Path, error: OSError) -> Reason:
-    return Reason(
-        "JOURNAL-FULL",
-        f"the journal in {folder} cannot be written ({error})",
-        because="its disk is full, gone or read-only, or it belongs to another user",
-        so="nothing was written and nothing moved",
-        next="make room there, or correct its owner and mode",
-    )
