@@ -18,12 +18,13 @@ import msgspec
 
 from dayshift.errors import DayshiftError, JournalFull, Reason
 from dayshift.journal.base import Head, Row
-from dayshift.journal.chain import read_link
+from dayshift.journal.chain import read_link, seal
 from dayshift.journal.codec import decode_record
 from dayshift.journal.slots import Slots, read_slots
 from dayshift.limits import EMERGENCY_BYTES
 from dayshift.model.points import NOWHERE, Point, Points
-from dayshift.model.records import Record
+from dayshift.model.records import Merged, Record
+from dayshift.model.units import Instant
 
 EMERGENCY = "emergency"
 _FRAMES_START = 4096
@@ -193,3 +194,20 @@ def _no_room(text: str) -> Reason:
         so="no further action is taken, not even safe ones",
         next="make room at the journal's directory, then start again",
     )
+
+
+def merged_rows(log: EmergencyLog, head: Head, now: Instant, epoch: int) -> list[Row]:
+    """The entries and a record that says where they lay, as they follow `head`.
+
+    Where they follow it as they are, they keep their numbers, and the record stands
+    behind them: claims at dials go on naming them. Where the store went on meanwhile,
+    under `epoch`, it stands before them, and they get new numbers.
+    """
+    merged = Merged(len(log.records), log.end.hash, log.base.seq)
+    if log.base == head:
+        return [*log.rows, seal(log.end, now, log.records[-1].epoch, "", merged)[0]]
+    rows = [seal(head, now, epoch, "", merged)[0]]
+    for one in log.records:
+        prev = Head(rows[-1].seq, rows[-1].hash)
+        rows.append(seal(prev, one.at, one.epoch, one.run, one.body)[0])
+    return rows

@@ -25,7 +25,12 @@ from dayshift.journal.base import (
 )
 from dayshift.journal.chain import seal
 from dayshift.journal.codec import decode_record
-from dayshift.journal.emergency import EMERGENCY, EmergencyFile, EmergencyLog
+from dayshift.journal.emergency import (
+    EMERGENCY,
+    EmergencyFile,
+    EmergencyLog,
+    merged_rows,
+)
 from dayshift.journal.findings import HEAD, MARK, Examination, examine
 from dayshift.journal.lock import LOCK, WriterLock
 from dayshift.journal.reader import JournalView
@@ -42,7 +47,7 @@ from dayshift.journal.stores import HERE, Access, note_store, open_writer
 from dayshift.model.dial import Claim
 from dayshift.model.glass import next_epoch
 from dayshift.model.points import NOWHERE, Point, Points
-from dayshift.model.records import AnyBody, Genesis, Lease, Merged, Record
+from dayshift.model.records import AnyBody, Genesis, Lease, Record
 from dayshift.model.units import Clock
 
 
@@ -144,14 +149,7 @@ class Journal(JournalView):
         self._points.at(Point.LED)
 
     def _merge(self, log: EmergencyLog) -> None:
-        """Chain the entries to the head, behind a record that says where they lay."""
-        merged = Merged(len(log.records), log.end.hash, log.base.seq)
-        epoch = _epoch_at(self._store, self._stored)
-        row, _ = seal(self._stored, self._clock.now(), epoch, "", merged)
-        rows = [row]
-        for one in log.records:
-            prev = Head(rows[-1].seq, rows[-1].hash)
-            rows.append(seal(prev, one.at, one.epoch, one.run, one.body)[0])
+        rows = merged_rows(log, self._stored, self._clock.now(), self._stored_epoch())
         self._points.at(Point.MERGING)
         self._keep(rows)
         self._points.at(Point.MERGED)

@@ -265,8 +265,8 @@ class ClockJumped(Body, frozen=True, tag="clock-jumped"):
 
 
 class Merged(Body, frozen=True, tag="merged"):
-    """An emergency journal was folded back in; its entries follow. It went on from
-    record `after` and ended at `head`."""
+    """An emergency journal was folded back in. It went on from record `after` and ended
+    at `head`; its entries stand before this where nothing was written meanwhile."""
 
     entries: int
     head: str
