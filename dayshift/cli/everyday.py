@@ -112,10 +112,25 @@ def evacuate(
     manner = Manner(exit_when_held, as_lines)
 
     def regular() -> int:
-        return launch.launch(cli, _plan(cli, Verb.EVACUATE, region, why), manner, yes)
+        state = peek(Workspace(cli.base))
+        run = state.open_run if state else None
+        other = state and run and not _same(state, Verb.EVACUATE, region)
+        if other and run and run.now_at.region == region:
+            return _out_at_once(cli, region, why, yes, manner)
+        plan = _plan(cli, Verb.EVACUATE, region, why)
+        return launch.launch(cli, plan, manner, yes)
 
     ask = (yes, manner)
     return glass.or_break(cli, Verb.EVACUATE, region, why, ask, regular)
+
+
+def _out_at_once(cli: Cli, region: str, why: str, yes: bool, manner: Manner) -> int:
+    """The region in flight: whoever leads its run takes it out, with all it holds."""
+    args = {"region": region, "reason": why}
+    if controller.ask(cli, "evacuate", args):
+        return controller.granted(cli, "evacuate", f"{region} goes out at once")
+    question = f"Take {region} out at once, and end its run there?"
+    return controller.take_over(cli, "evacuate", args, question, yes, manner)
 
 
 def _plan(cli: Cli, verb: Verb, region: str, why: str) -> Plan:

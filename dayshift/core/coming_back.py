@@ -380,6 +380,6 @@ def closed(desk: Desk) -> None:
 
 
 def _drained_result(desk: Desk) -> RunResult:
-    if desk.plan.verb.value == "evacuate":
+    if desk.evacuating:
         return RunResult.EVACUATED
     return RunResult.ABORTED if desk.run.aborting else RunResult.LEFT_DRAINED

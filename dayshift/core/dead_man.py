@@ -31,7 +31,7 @@ def misplaced_reason(
     if back is None or action.lease_ms <= 0 or back.fault():
         return _no(f"{action.target} would expire to nothing")
     phase, verb, here = run.now_at.phase, state.plan.verb, run.now_at.region
-    if phase not in LEASED or verb is Verb.EVACUATE:
+    if phase not in LEASED or verb is Verb.EVACUATE or run.evacuating:
         return _no(
             f"{action.target} would go back by itself while {here} is {phase.value} "
             f"({verb.value})"

@@ -116,7 +116,8 @@ def _decision(desk: Desk) -> Decision:
 
 
 def _go_on(desk: Desk) -> None:
-    _tripwire(desk)
+    if not desk.run.evacuating:
+        _tripwire(desk)
     if desk.moved:
         return
     alarms.sound(desk)
@@ -128,6 +129,8 @@ def _go_on(desk: Desk) -> None:
         coming_back.held(desk)
     elif desk.run.status is Status.PAUSED:
         desk.wait("PAUSED", f"paused by {desk.run.paused_by}", "`dayshift resume`")
+    elif desk.run.evacuating and desk.here.phase not in ENDED:
+        going_out.evacuating(desk)
     elif desk.run.aborting:
         _abort(desk)
     else:

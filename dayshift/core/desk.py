@@ -62,8 +62,12 @@ class Desk:
     @property
     def emergency(self) -> str:
         """The emergency verb in force, or nothing."""
-        run = self.run
-        return overrides.emergency(self.plan.verb, run.hurry, run.aborting)
+        return overrides.emergency(self.plan.verb, self.run)
+
+    @property
+    def evacuating(self) -> bool:
+        """True when the region in flight is to be out at once, and to stay so."""
+        return self.emergency == "evacuate"
 
     @property
     def moved(self) -> bool:

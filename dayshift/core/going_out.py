@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from dayshift.core import glass, guards, leases, proof, working
 from dayshift.core.desk import Desk
+from dayshift.core.transitions import GATED
 from dayshift.errors import Reason
 from dayshift.model.plan import Verb
 from dayshift.model.records import (
@@ -50,7 +51,8 @@ def preflight(desk: Desk) -> None:
             return
         _refuse(desk, found[0])
         return
-    if desk.plan.verb is Verb.MAINTAIN and not enter_brackets(desk):
+    brackets = desk.plan.verb is Verb.MAINTAIN and not desk.evacuating
+    if brackets and not enter_brackets(desk):
         return
     if desk.fence():
         desk.phase(Phase.DRAINING)
@@ -157,7 +159,7 @@ def handing_over(desk: Desk) -> None:
 
     Holds: no duty moves while a dial could still bring users back by itself.
     """
-    if desk.plan.verb is Verb.EVACUATE:
+    if desk.evacuating:
         _evacuated(desk)
         return
     if not desk.hold_dials("hold"):
@@ -213,6 +215,29 @@ def _evacuated(desk: Desk) -> None:
                 desk.wait("DUTY", f"{duty.name} to move to {to}")
                 return
     if desk.hold_dials("hold"):
+        desk.phase(Phase.LEFT_DRAINED, "evacuated")
+
+
+def evacuating(desk: Desk) -> None:
+    """The region in flight goes out at once, from wherever it stands, and stays out.
+
+    Holds: it is at zero at every dial, and nothing of that expires, before it counts as
+    evacuated; a step that runs there is watched to its end.
+    """
+    phase = desk.here.phase
+    if phase is Phase.SERVING:
+        desk.phase(Phase.PREFLIGHT, "evacuate")
+    elif phase is Phase.PREFLIGHT:
+        preflight(desk)
+    elif phase in GATED:
+        desk.retreat("zero", "evacuate")
+    elif phase is Phase.DRAINING:
+        draining(desk)
+    elif not desk.take(desk.route.drain[-1], "evacuate"):
+        return
+    elif phase is Phase.HANDING_OVER:
+        _evacuated(desk)
+    elif desk.hold_dials("evacuate"):
         desk.phase(Phase.LEFT_DRAINED, "evacuated")
 
 

@@ -18,7 +18,9 @@ def granted(run: RunState, request: r.Requested) -> RunState:
         case "resume":
             return replace(run, status=Status.RUNNING, paused_by="", hold=None)
         case "abort":
-            return _cleared(replace(run, aborting=True))
+            return _cleared(replace(run, aborting=True, evacuating=False))
+        case "evacuate":
+            return _evacuated(run)
         case "retry" | "adopt":
             return _cleared(run)
         case "close":
@@ -35,13 +37,20 @@ def granted(run: RunState, request: r.Requested) -> RunState:
             over = run.hold is not None and run.hold.reason.code == code
             return _cleared(run) if over else run
         case "return":
-            return _cleared(replace(run, hurry=True))
+            return _cleared(replace(run, hurry=True, evacuating=False))
         case "take":
             return replace(run, on_duty=request.person)
         case "hand-over":
             return replace(run, on_duty=request.args["to"])
         case _:
             return run
+
+
+def _evacuated(run: RunState) -> RunState:
+    """Out at once: a way back that was begun is not taken any further."""
+    here, run = run.now_at, replace(run, evacuating=True, hurry=False, aborting=False)
+    back = here.retreat is not None and here.retreat.to != "zero"
+    return _cleared(put(run, replace(here, retreat=None)) if back else run)
 
 
 def _cleared(run: RunState) -> RunState:

@@ -343,5 +343,6 @@ def preflight_reasons(
     ]
     found = [reason for check in checks if (reason := check())]
     accepted = run.accepted if run else ()
-    verb = "evacuate" if plan.verb is Verb.EVACUATE else ""
+    evacuating = plan.verb is Verb.EVACUATE or (run is not None and run.evacuating)
+    verb = "evacuate" if evacuating else ""
     return tuple(r for r in found if not overrides.waived(r.code, verb, accepted))

@@ -180,7 +180,8 @@ def _fate(state: JournalState, sight: Sight, action: Action) -> Reason | None:
         for region, share in row.items()
         if region == here.region
     )
-    verb = "evacuate" if state.plan.verb is Verb.EVACUATE else ""
+    evacuating = state.plan.verb is Verb.EVACUATE or run.evacuating
+    verb = "evacuate" if evacuating else ""
     if not (going and less) or overrides.waived("SHARED-FATE", verb, run.accepted):
         return None
     groups = {one.name: one.members for one in estate.voting}

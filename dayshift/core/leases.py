@@ -15,7 +15,6 @@ from dayshift.core.state import JournalState, Leased, RunState, Status
 from dayshift.core.transitions import BEFORE_WORK, GATED
 from dayshift.errors import Reason
 from dayshift.model.dial import DialReading, InstanceReading, Setting
-from dayshift.model.plan import Verb
 from dayshift.model.records import OutcomeKind, Phase, Reverted
 from dayshift.model.units import Instant
 
@@ -37,7 +36,7 @@ def renewals(desk: Desk) -> tuple[Renewal, ...]:
 
 def drain_revert(desk: Desk) -> Settings | None:
     """Where a drain goes back to when its controller dies; an evacuation never does."""
-    return None if desk.plan.verb is Verb.EVACUATE else desk.plan.baseline
+    return None if desk.evacuating else desk.plan.baseline
 
 
 def rung_revert(desk: Desk, rung: int) -> Settings | None:

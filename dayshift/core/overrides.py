@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from dayshift.core.state import JournalState
+from dayshift.core.state import JournalState, RunState
 from dayshift.model.estate import Policy
 from dayshift.model.plan import Verb
 from dayshift.model.records import AnyBody, Retreating
@@ -77,7 +77,7 @@ NOT_GUARDS: dict[str, str] = {
     "NOT-PAUSED": "a `resume`, and no pause",
     "NOT-RUNNING": "a `pause` of a run that stands already",
     "NOT-READY": "a `return --now` from where nobody can return",
-    "NOT-THIS-REGION": "a `return --now` of another region",
+    "NOT-THIS-REGION": "a `return --now` or `evacuate` of another region",
     "NOT-THIS-STEP": "a `done-by-hand` of another step",
     "RETREAT-FAILED": "what a device answered while users were taken away",
     "STEP-RUNNING": "a `done-by-hand` of a step that may be running",
@@ -109,13 +109,13 @@ def persons_needed(code: str, verb: str, policy: Policy) -> int:
     return needed
 
 
-def emergency(verb: Verb, hurry: bool, aborting: bool) -> str:
+def emergency(verb: Verb, run: RunState) -> str:
     """The emergency verb in force, or nothing."""
-    if verb is Verb.EVACUATE:
+    if verb is Verb.EVACUATE or run.evacuating:
         return "evacuate"
-    if hurry:
+    if run.hurry:
         return "return --now"
-    return "abort" if aborting else ""
+    return "abort" if run.aborting else ""
 
 
 def waived(code: str, verb: str, accepted: tuple[str, ...]) -> bool:
@@ -138,9 +138,10 @@ UNMET: dict[tuple[str, str], str] = {
     ("NOT-VALIDATED", "abort"): "an abort leaves the region drained",
 }
 """Where a verb goes on although nobody may override: it never meets the guard."""
-GOES_ON_WITHOUT_STORE = ("abort", "return")
+GOES_ON_WITHOUT_STORE = ("abort", "return", "evacuate")
 """Requests that make things safe. `return` of a run under way is always
-`return --now`; an `evacuate` is a run of its own, and begins without a store too."""
+`return --now`, and `evacuate` is of the region in flight; where none is, it is a run of
+its own, and begins without a store too."""
 
 
 def goes_on_without_store(state: JournalState, bodies: Sequence[AnyBody]) -> bool:
@@ -149,7 +150,7 @@ def goes_on_without_store(state: JournalState, bodies: Sequence[AnyBody]) -> boo
     if run is None:
         return False
     asked = any(one.verb in GOES_ON_WITHOUT_STORE for one in run.requests.values())
-    forced = state.plan.verb is Verb.EVACUATE or run.hurry or run.aborting
+    forced = bool(emergency(state.plan.verb, run))
     leaves = any(isinstance(one, Retreating) for one in bodies)
     return forced or asked or leaves or run.now_at.retreat is not None
 

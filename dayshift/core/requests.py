@@ -78,6 +78,8 @@ def _reason(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | No
             return _accept(desk, request)
         case "return":
             return _return(desk, request, extra)
+        case "evacuate":
+            return _evacuate(desk, request)
         case "close":
             return _close(desk, request, extra)
         case _:
@@ -191,6 +193,15 @@ def _return(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | No
             f"{here.region} is {here.phase.value}; `dayshift abort` goes "
             "back from there",
         )
+    return None
+
+
+def _evacuate(desk: Desk, request: Requested) -> Reason | None:
+    here, region = desk.here, request.args.get("region")
+    if region != here.region:
+        return _refused("NOT-THIS-REGION", f"{here.region} is the region in flight")
+    if not request.args.get("reason"):
+        return _missing(request, "a reason")
     return None
 
 

@@ -109,6 +109,7 @@ class Hold(msgspec.Struct, frozen=True):
 class RunState(msgspec.Struct, frozen=True):
     """One execution of one plan.
 
+    `evacuating` is set once somebody asked to take the region in flight out at once.
     `asked` holds every action by its key; `accepted` the guard codes that a person
     accepted; `round` counts retries and is part of the keys of repeated actions.
     """
@@ -124,6 +125,7 @@ class RunState(msgspec.Struct, frozen=True):
     paused_by: str = ""
     aborting: bool = False
     hurry: bool = False
+    evacuating: bool = False
     result: RunResult | None = None
     closed: Instant | None = None
     why: str = ""
