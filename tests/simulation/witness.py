@@ -243,20 +243,13 @@ class Shift:
 
 
 def written_down(rig: Rig) -> list[str]:
-    """Every write at the device has its intent in the journal, of the same setting.
-
-    Entries of the emergency journal got other numbers when they were merged; the device
-    knows the first ones.
-    """
+    """Every write at the device has its intent in the journal, of the same setting:
+    entries of the emergency journal keep their numbers when they are merged."""
     intents = {}
-    merged, shift = 0, 0
     with JournalReader.open(rig.folder) as view:
         for one in view.records():
-            if isinstance(one.body, r.Merged):
-                merged, shift = one.seq + one.body.entries, one.seq - one.body.after
             if isinstance(one.body, r.Intent):
-                first = one.seq - shift if one.seq <= merged else one.seq
-                intents[one.epoch, first] = one.body.action
+                intents[one.epoch, one.seq] = one.body.action
     found = []
     for setting, token in rig.dial.writes:
         action = intents.get((token.claim.epoch, token.claim.seq))

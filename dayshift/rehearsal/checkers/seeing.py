@@ -171,11 +171,12 @@ def _meant(
 
 def _written_as(records: list[Json]) -> dict[int, int]:
     """The number under which each record was written: entries of the emergency journal
-    are numbered anew when they are merged, and the claims at the dials are not."""
+    are numbered anew when they are merged behind what was written meanwhile, and the
+    claims at the dials are not. Else the record of it stands behind their last one."""
     numbers = {one["seq"]: one["seq"] for one in records}
     for one in records:
         body = one["body"]
-        if body["kind"] == "merged":
+        if body["kind"] == "merged" and one.get("prev") != body["head"]:
             for nth in range(1, body["entries"] + 1):
                 numbers[one["seq"] + nth] = body.get("after", 0) + nth
     return numbers
