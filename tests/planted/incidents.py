@@ -181,7 +181,7 @@ INCIDENTS = (
             ("dayshift.core.guards.capacity_reason", lambda *args: None),
             ("dayshift.core.interlock.reason", lambda *args: None),
         ),
-        (Storm("survivor-dies", Phase.DRAINING, 60_000, 1_000),),
+        (Storm("survivor-dies", Phase.DRAINING, 20_000, 1_000),),
         plan=plans.two_must_serve,
         incident="Cloudflare 2025-07",
     ),

@@ -16,7 +16,7 @@ from dayshift.model.plan import Verb
 from dayshift.model.records import ActionKind, OutcomeKind, Phase, RunResult
 from dayshift.runtime.orchestrator import Orchestrator
 from tests.planted import plans
-from tests.planted.frame import Mutant, Storm, without_checks, wraps
+from tests.planted.frame import CALM, Mutant, Storm, without_checks, wraps
 from tests.planted.proofs import ABORTED_AT_WORK, in_phase, lost_at_once
 
 SET, TAKE = ActionKind.SET_DIAL, ActionKind.TAKE_DUTY
@@ -310,6 +310,7 @@ JOURNALS = (
             ("dayshift.core.going_out._duty", _takes_only),
             without_checks(TAKE, "_nobody_holds"),
         ),
+        CALM,
     ),
     Mutant(
         "release-without-take",

@@ -13,7 +13,7 @@ from dayshift.model.dial import ALL, DialKind, Setting
 from dayshift.model.evidence import Side
 from dayshift.model.records import ActionKind, Phase
 from tests.planted import plans
-from tests.planted.frame import Mutant, Patch, Storm, without_checks, wraps
+from tests.planted.frame import CALM, Mutant, Patch, Storm, without_checks, wraps
 
 SET = ActionKind.SET_DIAL
 NO_FAULT: Patch = ("dayshift.model.dial.Setting.fault", lambda self: None)
@@ -324,6 +324,7 @@ SHARES = (
         "explicit-targets",
         "shares that do not sum to all users reach a dial",
         (("dayshift.core.steering.row_with", leaks), NO_FAULT),
+        CALM,
     ),
     Mutant(
         "below-zero",
@@ -361,6 +362,7 @@ SHARES = (
         "executed-approved",
         "a plan that needs a second person begins without one",
         (("dayshift.core.guards.approval_reason", lambda *args: None),),
+        CALM,
         plan=plans.four_eyes,
     ),
     Mutant(
