@@ -136,7 +136,8 @@ class Chain:
         return up.weights(self.spec)
 
     def until_closed(self) -> int:
-        until(self.closed, f"the run ends\n{self.said()}", 4 * LIMIT_S)
+        until(lambda: self.closed() or bool(self.hold()), "the run ends", 4 * LIMIT_S)
+        assert not self.hold(), self.said()
         assert self._run is not None
         return self._run.wait(timeout=60)
 
