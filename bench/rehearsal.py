@@ -14,37 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-from msgspec.structs import replace
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from dayshift.core import planner
-from dayshift.model.plan import Plan, Verb
+from dayshift.model.plan import Plan
 from dayshift.rehearsal.play import play
 from tests.planted import plans
 
 HOUR_MS = 3_600_000
-
-
-def nine_hours() -> Plan:
-    """Two regions, meters scraped every 15 s, hours of work and of return."""
-    short = plans.short()
-    policy = replace(
-        short.estate.policy,
-        fresh_ms=45_000,
-        quiet_ms=120_000,
-        soak_ms=7_200_000,
-        drain_dwell_ms=60_000,
-        blind_limit_ms=300_000,
-        gate=replace(plans.GATE, dwell_ms_min=900_000, warmup_ms=105_000),
-    )
-    service = short.estate.services[0]
-    meters = tuple(replace(one, every_ms=15_000) for one in service.meters)
-    estate = replace(
-        short.estate, policy=policy, services=(replace(service, meters=meters),)
-    )
-    change = plans.change("fra", "ber", limit_ms=3 * HOUR_MS)
-    return planner.make(estate, change, Verb.MAINTAIN)
 
 
 def measure(name: str, plan: Plan, runs: int, weather: bool) -> None:
@@ -74,7 +50,7 @@ def gate_part(plan: Plan) -> float:
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     play(plans.short(), 0)
-    long = nine_hours()
+    long = plans.nine_hours()
     measure("nine hours, good weather", long, runs, False)
     measure("nine hours, weather", long, runs, True)
     measure("short, weather", plans.short(), 4 * runs, True)

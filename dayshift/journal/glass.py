@@ -230,7 +230,7 @@ class GlassJournal(Journal):
     def close(self) -> None:
         """Let the next writer in; whether the last regular one was killed stays
         written in the lock, for its recovery."""
-        self._let_go(clean=self._lock.previous is None)
+        self.let_go(clean=self._lock.previous is None)
 
 
 def _following(folder: Path, sealed: Sealed) -> EmergencyLog | None:

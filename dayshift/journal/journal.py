@@ -319,14 +319,10 @@ class Journal(JournalView):
         try:
             self.sign_head()
         finally:
-            self._let_go(clean=True)
+            self.let_go(clean=True)
 
-    def abandon(self) -> None:
-        """Let go as the system does when the process is killed: nothing is signed, and
-        the next writer finds no clean end."""
-        self._let_go(clean=False)
-
-    def _let_go(self, clean: bool) -> None:
+    def let_go(self, clean: bool) -> None:
+        """Close and sign nothing; not `clean`: as when a process is killed."""
         self._store.close()
         self._emergency.close()
         self._sealer.close()

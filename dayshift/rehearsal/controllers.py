@@ -209,7 +209,7 @@ class Controllers:
         try:
             self.state = self._begin(journal)
         except BaseException:
-            journal.abandon()
+            journal.let_go(clean=False)
             raise
         self.orchestrator = Orchestrator(
             journal,
@@ -281,7 +281,7 @@ class Controllers:
         journal = self.orchestrator.journal
         self.state = self.orchestrator.state
         self.head = journal.head.hash
-        journal.abandon()
+        journal.let_go(clean=False)
         self.orchestrator, self.task = None, None
         self.stage.history.note(
             self.stage.now_ms(), "crash", self.machine.name, "", self.machine.died_at

@@ -22,10 +22,7 @@ class Died(BaseException):
 
 def abandon(journal: Journal) -> None:
     """What the system does with the files of a process that was killed."""
-    journal._store.close()
-    for one in (journal._emergency, journal._head_file, journal._mark):
-        one.close()
-    journal._lock.release(clean=False)
+    journal.let_go(clean=False)
 
 
 class Noted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -31,8 +32,11 @@ from dayshift.model.estate import (
 )
 from dayshift.model.evidence import Side
 from dayshift.model.plan import Plan, Verb
+from dayshift.runtime import wiring
+from dayshift.runtime.settings import load
 
 REF = DriverRef("simulated")
+HOUR_MS = 3_600_000
 GATE = GatePolicy(
     trusted=True,
     blast_bp=100,
@@ -196,3 +200,30 @@ def leased() -> Plan:
     one = estate((service("shop", {"fra": 5_000, "ber": 5_000}, (dial,)),))
     made = replace(one, agents=(AgentSpec("a1", "elsewhere", "https://a1:1"),))
     return planner.make(made, change("fra", "ber"), Verb.MAINTAIN)
+
+
+def nine_hours() -> Plan:
+    """Two regions, meters scraped every 15 s, hours of work and of return."""
+    usual = short().estate
+    policy = replace(
+        usual.policy,
+        fresh_ms=45_000,
+        quiet_ms=120_000,
+        soak_ms=7_200_000,
+        drain_dwell_ms=60_000,
+        blind_limit_ms=300_000,
+        gate=replace(GATE, dwell_ms_min=900_000, warmup_ms=105_000),
+    )
+    one = usual.services[0]
+    meters = tuple(replace(m, every_ms=15_000) for m in one.meters)
+    slow = replace(usual, policy=policy, services=(replace(one, meters=meters),))
+    wanted = change("fra", "ber", limit_ms=3 * HOUR_MS)
+    return planner.make(slow, wanted, Verb.MAINTAIN)
+
+
+def kit() -> Plan:
+    """The example estate and change that the tests of the command line use."""
+    folder = Path(__file__).parent.parent / "kit"
+    example = load.load_estate(folder / "dayshift.yaml", wiring.options_of)
+    wanted = load.load_change(folder / "change.yaml", example, wiring.options_of)
+    return planner.make(example, wanted, Verb.MAINTAIN)
