@@ -79,6 +79,8 @@ def rehearse(
         jobs,
         lambda progress: None if cli.as_json else _show(progress),
     )
+    if not cli.as_json:
+        _clear()
     if keep_in is not None:
         for one in results:
             keep(one, cli.path(keep_in))
@@ -130,9 +132,14 @@ def _show(progress: Progress) -> None:
         f", {progress.violations} with a broken promise" if progress.violations else ""
     )
     sys.stderr.write(f"\r\x1b[K{progress.done} of {progress.runs} rehearsed{left}{bad}")
-    if progress.done == progress.runs:
-        sys.stderr.write("\r\x1b[K")
     sys.stderr.flush()
+
+
+def _clear() -> None:
+    """Nothing is left of that line, also where Ctrl-C stands in it."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
 
 
 def _show_worst(plan: Plan, results: list[Result], only: tuple[str, ...]) -> None:

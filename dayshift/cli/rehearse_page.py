@@ -11,7 +11,7 @@ from dayshift.rehearsal.summary import Summary
 from dayshift.surfaces import words
 
 FAULTS_SHOWN = 8
-WIDTH = 84
+WIDTH = 79
 
 
 def page(found: Summary, advised: Sequence[Advice], change: str) -> list[str]:
@@ -37,13 +37,23 @@ def _endings(found: Summary) -> list[str]:
     held = found.held_on_the_way
     return [
         f"ended      {', '.join(parts) or 'none'}",
-        f"held       {held} stopped on the way and asked for a person"
-        + (f": {_codes(found)}" if found.hold_codes else ""),
+        f"held       {held} stopped on the way and asked for a person",
+        *_codes(found),
     ]
 
 
-def _codes(found: Summary) -> str:
-    return ", ".join(f"{code} {n}" for code, n in list(found.hold_codes.items())[:5])
+def _codes(found: Summary) -> list[str]:
+    """The guards that held most, each with how often; no word is broken."""
+    codes = [f"{code} {n}" for code, n in list(found.hold_codes.items())[:5]]
+    indent = " " * 11
+    return wrap(
+        ", ".join(codes),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _times(found: Summary) -> list[str]:
