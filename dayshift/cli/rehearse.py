@@ -79,11 +79,9 @@ def rehearse(
         jobs,
         lambda progress: None if cli.as_json else _show(progress),
     )
-    if not cli.as_json:
-        _clear()
-    if keep_in is not None:
-        for one in results:
-            keep(one, cli.path(keep_in))
+    _clear(cli)
+    for one in results if keep_in else ():
+        keep(one, cli.path(keep_in or Path()))
     found = summary.summarise(plan.digest, runs, results)
     advised = advice.advise(plan, results, found)
     if not faults:
@@ -135,9 +133,9 @@ def _show(progress: Progress) -> None:
     sys.stderr.flush()
 
 
-def _clear() -> None:
+def _clear(cli: Cli) -> None:
     """Nothing is left of that line, also where Ctrl-C stands in it."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not cli.as_json:
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
 
