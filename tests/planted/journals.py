@@ -28,16 +28,6 @@ def _comes_back(desk: Desk, former: Any) -> None:
         former(desk)
 
 
-@wraps
-def _forgets_the_last(former: Any) -> Any:
-    """Of the emergency entries the last one is lost on the way home."""
-
-    def merge(self: Any, log: Any) -> None:
-        former(self, log._replace(records=log.records[:-1]))
-
-    return merge
-
-
 def act_first(self: Orchestrator, decision: Decision, sight: Any) -> None:
     """The shell acts, and writes the intent down afterwards."""
     self.append(*decision.records)
@@ -194,19 +184,6 @@ def _key_by_trip(here: Any, step: str) -> str:
 
 JOURNALS = (
     Mutant(
-        "no-emergency-journal",
-        "break-glass",
-        "an evacuation stops at a full disk",
-        (
-            (
-                "dayshift.runtime.orchestrator.overrides.goes_on_without_store",
-                lambda *args: False,
-            ),
-        ),
-        (Storm("disk-full", None, 900_000),),
-        plans.evacuation,
-    ),
-    Mutant(
         "emergency-asks-leave",
         "break-glass",
         "a guard that yields to an emergency stops an evacuation",
@@ -228,18 +205,6 @@ JOURNALS = (
             without_checks(SET, "_kept_out"),
         ),
         plan=plans.evacuation,
-    ),
-    Mutant(
-        "merge-forgets",
-        "journal-before-act",
-        "the last entry of the emergency journal is lost when it is merged",
-        (("dayshift.journal.journal.Journal._merge", _forgets_the_last),),
-        (
-            Storm("disk-full", None, 900_000),
-            Storm("dial-slow", None, 900_000),
-            Storm("controller-killed", Phase.DRAINING, within_ms=4_000),
-        ),
-        plans.evacuation,
     ),
     Mutant(
         "act-first",

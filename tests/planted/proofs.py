@@ -11,7 +11,7 @@ from dayshift.core import coming_back, leases
 from dayshift.core.desk import Desk
 from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Driver
-from dayshift.model.evidence import Side, VerdictKind
+from dayshift.model.evidence import Side
 from dayshift.model.records import ActionKind, Phase, Staged
 from dayshift.model.sight import WorkStatus
 from dayshift.model.units import elapsed_ms
@@ -83,19 +83,6 @@ def not_a_fail(desk: Desk, rung: int) -> bool:
     """What is not a fail is a pass."""
     failed = coming_back._leave_if_failed(desk, rung)
     return failed or coming_back._waits_for_looks(desk)
-
-
-@wraps
-def blind_is_green(former: Any) -> Any:
-    """No news is good news."""
-
-    def verdict(self: Any, *args: Any) -> Any:
-        given, _ = former(self, *args)
-        if given is not None and given.kind is VerdictKind.BLIND:
-            return replace(given, kind=VerdictKind.PASS), 0
-        return given, 0
-
-    return verdict
 
 
 def two_at_a_time(desk: Desk, former: Any) -> None:
@@ -216,12 +203,6 @@ PROOFS = (
         "blind-is-not-green",
         "a verdict that is no fail counts as a pass",
         (("dayshift.core.coming_back._judge", not_a_fail),),
-    ),
-    Mutant(
-        "no-news-is-good-news",
-        "blind-is-not-green",
-        "a gate that sees nothing passes",
-        (("dayshift.core.judging.Judging.verdict", blind_is_green),),
     ),
     Mutant(
         "two-rungs-at-a-time",

@@ -130,7 +130,7 @@ def main() -> int:
             found.pop(name, None)
             if seen is not None:
                 found[name] = seen
-    write(found)
+            write(found)
     return 0 if all(one.name in found for one in MUTANTS) else 1
 
 

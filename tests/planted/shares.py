@@ -103,19 +103,6 @@ def neighbour_instead(former: Any) -> Any:
 
 
 @wraps
-def _done_at_first_rung(former: Any) -> Any:
-    """The pass counts as over once a few users are back."""
-
-    def returning(desk: Desk) -> None:
-        if desk.here.index < 0:
-            former(desk)
-        else:
-            desk.phase(Phase.SOAKING)
-
-    return returning
-
-
-@wraps
 def leaks(former: Any) -> Any:
     """A row of shares that loses one percent on the way."""
 
@@ -214,17 +201,6 @@ def _emptiest(services: Any, rows: Any, loads_mrps: Any) -> Any:
 
 
 @wraps
-def _load_of_one(former: Any) -> Any:
-    """The load is what the busiest region has, not what all of them have."""
-
-    def load(sight: Any, service: Any) -> int | None:
-        total = former(sight, service)
-        return None if total is None else total // len(service.shares)
-
-    return load
-
-
-@wraps
 def _half_is_enough(former: Any) -> Any:
     def left(members: Any, region: str) -> int | None:
         stay = sum(place != region for place in members.values())
@@ -303,23 +279,6 @@ SHARES = (
         plan=plans.wide,
     ),
     Mutant(
-        "done-at-first-rung",
-        "one-region",
-        "the next region leaves while the last one has a few of its users",
-        (
-            (
-                "dayshift.core.decide.HANDLERS",
-                wraps(
-                    lambda former: {
-                        **former,
-                        Phase.RETURNING: _done_at_first_rung(former[Phase.RETURNING]),
-                    }
-                ),
-            ),
-        ),
-        plan=plans.two_services,
-    ),
-    Mutant(
         "row-leaks",
         "explicit-targets",
         "shares that do not sum to all users reach a dial",
@@ -384,13 +343,6 @@ SHARES = (
         "receiver-ready",
         "the emptiest region is asked for its room, not the fullest",
         (("dayshift.core.capacity.worst", _emptiest),),
-        SURGE,
-    ),
-    Mutant(
-        "load-of-one",
-        "receiver-ready",
-        "the survivors' room is reckoned with the load of one region",
-        (("dayshift.core.capacity.load_mrps", _load_of_one),),
         SURGE,
     ),
     Mutant(
