@@ -298,7 +298,7 @@ def _abort(desk: Desk) -> None:
     here = desk.here
     if here.phase in (Phase.SERVING, Phase.PREFLIGHT, *ENDED):
         if going_out.may_close(desk):
-            desk.records.append(RunClosed(RunResult.ABORTED, "aborted on request"))
+            desk.records.append(RunClosed(RunResult.ABORTED, _as_it_stands(desk)))
     elif here.phase in BEFORE_WORK and not here.started:
         desk.retreat("baseline", "abort")
     elif desk.plan.verb is Verb.RETURN:
@@ -320,6 +320,14 @@ def _abort(desk: Desk) -> None:
         desk.phase(Phase.WORKING, "abort: the work is undone")
     else:
         working.undoing(desk)
+
+
+def _as_it_stands(desk: Desk) -> str:
+    """How an abort ends that has nothing of its own to take back, and which dials are
+    not as they should be: what somebody else moved is not ours to move."""
+    wrong = guards.dials_reason(desk.state, desk.plan, desk.sight)
+    left = f"; not touched: {wrong.what}" if wrong else ""
+    return f"aborted on request{left}"
 
 
 def _return_undone(desk: Desk) -> None:

@@ -8,6 +8,7 @@ purpose: each must be found.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,7 +152,9 @@ def test_a_leader_that_lives_without_its_store_is_outranked(tmp_path: Path) -> N
         journal._store.append = gone
         ended = await laptop.act(Verb.EVACUATE, "fra")
         asking = asyncio.create_task(shift.ask("abort"))
-        await shift.until(lambda: False, 30_000)
+        with contextlib.suppress(JournalFull):
+            # It ends by itself where it sees the claim before it hears the abort.
+            await shift.until(lambda: False, 30_000)
         asking.cancel()
         after = shares(rig)
         await shift.die()

@@ -52,6 +52,8 @@ def _told(case: Case) -> list[Violation]:
     for dial, settings in sorted(case.history.final["dials"].items()):
         if case.moved_by_others(dial, closed[0]["at"]["mono_ms"] - case.slack_ms):
             continue
+        if f"not touched: dial {dial} " in closed[0]["body"].get("why", ""):
+            continue
         for setting in settings:
             service = case.service_of(dial)
             if service["stays"]:
