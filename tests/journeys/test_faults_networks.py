@@ -18,7 +18,7 @@ from dayshift.lab import processes
 from dayshift.lab.ledger import now_ms
 from tests.journeys.test_faults import TAKEOVER_MS, never_stale, nobody_noticed
 from tests.kit.chain import Chain, chain, until
-from tests.kit.places import REST, STORE, Places
+from tests.kit.places import STORE, Places
 
 pytestmark = [
     pytest.mark.journey,
@@ -92,13 +92,6 @@ def nobody_has_the_store(estate: Chain, places: Places) -> None:
     until(lambda: len(estate.records()) > records, f"it goes on\n{estate.said()}")
 
 
-def cut_from_the_world(estate: Chain, places: Places) -> None:
-    """The leader has the store and no dial, for a moment."""
-    places.cut(estate.led(), REST)
-    time.sleep(1)
-    places.mend()
-
-
 def test_links_go_down_under_a_run(tmp_path: Path) -> None:
     took = []
     with chain(tmp_path, {"lease": "30 s"}) as estate, apart(estate) as places:
@@ -107,7 +100,6 @@ def test_links_go_down_under_a_run(tmp_path: Path) -> None:
         took.append(taken_over(estate, places))
         nobody_has_the_store(estate, places)
         took.append(taken_over(estate, places))
-        cut_from_the_world(estate, places)
         assert estate.until_closed() == 0, estate.said()
         nobody_noticed(estate)
         never_stale(estate)
