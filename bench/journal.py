@@ -132,7 +132,7 @@ def restart(folder: Path, count: int) -> float:
     journal.close()
     reader = SqliteStore.reader(Access(), folder)
     pages = time.perf_counter()
-    assert reader.page_fault() is None
+    assert reader.fault() is None
     pages = time.perf_counter() - pages
     reader.close()
     megabytes = (folder / "journal.db").stat().st_size / 1e6
