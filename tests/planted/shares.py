@@ -201,6 +201,17 @@ def _emptiest(services: Any, rows: Any, loads_mrps: Any) -> Any:
 
 
 @wraps
+def _load_of_one(former: Any) -> Any:
+    """The load is what the busiest region has, not what all of them have."""
+
+    def load(sight: Any, service: Any, fresh_ms: int) -> int | None:
+        total = former(sight, service, fresh_ms)
+        return None if total is None else total // len(service.shares)
+
+    return load
+
+
+@wraps
 def _half_is_enough(former: Any) -> Any:
     def left(members: Any, region: str) -> int | None:
         stay = sum(place != region for place in members.values())
@@ -343,6 +354,13 @@ SHARES = (
         "receiver-ready",
         "the emptiest region is asked for its room, not the fullest",
         (("dayshift.core.capacity.worst", _emptiest),),
+        SURGE,
+    ),
+    Mutant(
+        "load-of-one",
+        "receiver-ready",
+        "the survivors' room is reckoned with the load of one region",
+        (("dayshift.core.capacity.load_mrps", _load_of_one),),
         SURGE,
     ),
     Mutant(
