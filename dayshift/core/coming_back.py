@@ -125,7 +125,9 @@ def returning(desk: Desk) -> None:
         return
     target = len(rungs) - 1 if desk.run.hurry else here.index + 1
     reason = guards.survivors_reason(desk.plan, desk.sight, desk.region)
-    reason = reason or guards.capacity_reason(desk.plan, desk.sight, rungs[target])
+    reason = reason or guards.capacity_reason(
+        desk.plan, desk.sight, rungs[target], desk.standing
+    )
     # In a hurry the others may be dead: this region is then the one that must serve.
     # That it does is the interlock's to prove.
     waived = desk.run.hurry or (reason is not None and desk.waived(reason.code))

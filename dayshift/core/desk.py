@@ -70,6 +70,11 @@ class Desk:
         return self.emergency == "evacuate"
 
     @property
+    def standing(self) -> Settings:
+        """What each dial of the plan is confirmed to show."""
+        return {**self.plan.baseline, **self.state.confirmed}
+
+    @property
     def moved(self) -> bool:
         """True once this decision changes something."""
         return bool(self.records or self.actions)

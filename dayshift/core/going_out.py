@@ -148,7 +148,9 @@ def _stage_reason(desk: Desk, target: int) -> Reason | None:
     """Why the next stage must not be taken, the waived reasons left out."""
     stage = desk.route.drain[target]
     reason = guards.survivors_reason(desk.plan, desk.sight, desk.region)
-    reason = reason or guards.capacity_reason(desk.plan, desk.sight, stage)
+    reason = reason or guards.capacity_reason(
+        desk.plan, desk.sight, stage, desk.standing
+    )
     if reason is None or desk.waived(reason.code):
         return None
     return reason

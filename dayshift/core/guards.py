@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import capacity, fate, fences, glass, overrides, proof
+from dayshift.core import capacity, fate, fences, glass, overrides, proof, steering
 from dayshift.core.state import JournalState
 from dayshift.errors import Reason
 from dayshift.limits import STORE_ROOM_BYTES_MIN
@@ -265,8 +265,11 @@ def _trouble(text: str) -> Reason:
     )
 
 
-def capacity_reason(plan: Plan, sight: Sight, stage: Stage) -> Reason | None:
-    """Measured load after the stage fits every region with headroom (invariant 9)."""
+def capacity_reason(
+    plan: Plan, sight: Sight, stage: Stage, standing: steering.Settings | None = None
+) -> Reason | None:
+    """Measured load fits every region with headroom (invariant 9), after the stage and,
+    from the settings that stand now, on the way there."""
     policy = plan.estate.policy
     loads: dict[str, int] = {}
     for service in plan.estate.moving():
@@ -274,7 +277,11 @@ def capacity_reason(plan: Plan, sight: Sight, stage: Stage) -> Reason | None:
         if load is None:
             return _blind(f"the load of {service.name} is not measured")
         loads[service.name] = load
-    worst = capacity.worst(plan.estate.moving(), stage.served, loads)
+    moving = plan.estate.moving()
+    found = [capacity.worst(moving, stage.served, loads)]
+    for name, row in steering.on_the_way(moving, stage.moves, standing or {}):
+        found.append(capacity.worst(moving, {name: row}, loads))
+    worst = max(filter(None, found), key=lambda one: one.filled_bp, default=None)
     if worst is None or worst.filled_bp <= policy.headroom_bp:
         return None
     return Reason(

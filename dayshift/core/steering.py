@@ -7,7 +7,7 @@ and only then the outer dials take the region out. Returning goes outside in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -16,6 +16,8 @@ from dayshift.model.dial import ALL, DialKind, Setting, split
 from dayshift.model.estate import DialSpec, Service
 from dayshift.model.plan import Move, Stage
 from dayshift.model.units import Row, apportion
+
+Settings = Mapping[str, Setting]
 
 
 def row_with(shares: Row, region: str, share_bp: int) -> Row:
@@ -138,7 +140,7 @@ def _forward(usual: Setting, service: Service, region: str, share: int) -> Setti
     )
 
 
-def served(service: Service, settings: Mapping[str, Setting]) -> Row | None:
+def served(service: Service, settings: Settings) -> Row | None:
     """The shares that users get from these settings; None if one is unknown.
 
     served = arrivals × forward rows. Arrivals come from the outermost split, else from
@@ -172,6 +174,24 @@ def _forwarded(arrivals: Row, setting: Setting) -> Row:
         for to, part in setting.rows.get(arrival, {arrival: FULL_BP}).items():
             exact[to] = exact.get(to, 0) + share * part
     return apportion(FULL_BP, exact)
+
+
+def on_the_way(
+    services: tuple[Service, ...], moves: tuple[Move, ...], standing: Settings
+) -> Iterator[tuple[str, Row]]:
+    """The shares that users get of each service between its first and last move.
+
+    Why: where a dial stands elsewhere than planned (somebody's change was adopted),
+    what the moves amount to half-way may be more than either end.
+    """
+    for service in services:
+        dials = {dial.name for dial in service.dials}
+        settings = {name: one for name, one in standing.items() if name in dials}
+        for move in [one for one in moves if one.dial in dials][:-1]:
+            settings[move.dial] = move.setting
+            row = served(service, settings)
+            if row is not None:
+                yield service.name, row
 
 
 def drain_stages(

@@ -63,6 +63,8 @@ class MeterTrack:
     window: list[MeterReading] = field(default_factory=list)
     quiet_since: Instant | None = None
     changed: Instant | None = None
+    rated: Instant | None = None
+    """When it last gave a rate: one reading alone says nothing of the load."""
     counted: bool = False
     grown: int = 0
     fault: str = ""
@@ -79,10 +81,9 @@ class MeterTrack:
         broken = delta is None or gap > fresh_ms
         if broken or (delta and delta.requests) or reading.in_flight:
             self.quiet_since = reading.at
-        if delta is None:
+        if broken:
             self.window.clear()
-            self.changed = reading.at
-        elif _moved(delta) or (last and reading.connections != last.connections):
+        if delta is None or _moved(delta, last, reading):
             self.changed = reading.at
         if delta and delta.requests:
             self.counted = True
@@ -90,8 +91,13 @@ class MeterTrack:
         if self.window and reading.tick and reading.tick == self.window[-1].tick:
             self.window.pop()
         self.window.append(reading)
-        while elapsed_ms(self.window[0].at, reading.at) > self.window_ms:
+        while len(self.window) > 2 and self._old(self.window[0], reading):
             del self.window[0]
+        if len(self.window) > 1:
+            self.rated = reading.at
+
+    def _old(self, one: MeterReading, newest: MeterReading) -> bool:
+        return elapsed_ms(one.at, newest.at) > self.window_ms
 
     def rates(self) -> Rates:
         """The window's rates, reckoned once for each reading."""
@@ -123,8 +129,9 @@ class MeterTrack:
         return since(first, last) or Counts(), span_ms
 
 
-def _moved(delta: Counts) -> bool:
-    return bool(delta.requests or delta.errors or any(delta.ignored.values()))
+def _moved(delta: Counts, last: MeterReading | None, reading: MeterReading) -> bool:
+    counted = delta.requests or delta.errors or any(delta.ignored.values())
+    return bool(counted or (last and reading.connections != last.connections))
 
 
 _UNREAD = MeterTrack()
@@ -291,11 +298,11 @@ class Watch:
             still_ms = users_still_ms[key]
         else:
             still_ms = elapsed_ms(track.changed, now) if track.changed else 0
-        age = elapsed_ms(last.at, now)
+        age = elapsed_ms(track.rated, now) if track.rated else None
         fault = track.fault
         if still_ms > self._frozen_ms:
             fault = fault or f"frozen: no counter moved for {still_ms // 1000} s"
-            age = max(age, still_ms)
+            age = None if age is None else max(age, still_ms)
         quiet_from = track.quiet_since or last.at
         return MeterSight(
             meter=spec.name,

@@ -22,7 +22,8 @@ from dayshift.model.units import Instant
 class MeterSight(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One meter's word on one service in one region.
 
-    `age_ms` is None while nothing was ever read. `counted` is true once it saw user
+    `age_ms` is the age of its newest rate, for which it takes two readings; None while
+    there was none. `counted` is true once it saw user
     requests during this run before the drain. `quiet_ms` is how long, without a gap, it
     was fresh, had nothing in flight and saw no user request grow. `grown` counts user
     requests since the watch was armed; `ignored_rpm` the identified others per minute.

@@ -91,8 +91,8 @@ class SimulatedMeter:
             raise DriverRetry(reason, 500)
         if self.side is Side.USERS and how not in SILENT:
             self._told(region, true)
-        if self.side is Side.USERS and how is MeterLie.STALE:
-            # What it shows was true once, and it says when: that much was told.
+        if self.side is Side.USERS and how in (MeterLie.STALE, MeterLie.FROZEN):
+            # What it shows was true once: that much was told.
             self._told(region, then)
         reading = _bent(how, true, then) if how else true
         return self.shown(region, reading) if self.shown else reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from dayshift.core.state import JournalState
 from dayshift.core.watch import RATE_WINDOW_MS, MeterTrack, Watch
 from dayshift.model.evidence import MeterReading, gauges_of
 from dayshift.model.units import Instant
@@ -80,3 +81,19 @@ def test_the_gauges_of_a_region_are_those_of_all_its_meters() -> None:
     }
     assert gauges_of(latest, "fra") == {"lag": 4, "queue": 7, "disk": -1}
     assert gauges_of(latest, "muc") == {}
+
+
+def test_one_reading_is_no_rate() -> None:
+    """After a silence the first count comes with nothing to compare it to: a load of
+    nobody must not be read from it (found by a rehearsal, short 1856)."""
+    one = estate(fresh_ms=3_000)
+    watch, key = Watch(one), ("shop", one.services[0].meters[0].name, "fra")
+
+    def age_ms(ms: int) -> int | None:
+        at = Instant(ms, ms, "b")
+        watch.meter(key, MeterReading(at, ms, 0, 0, 0, {}, {}))
+        place = watch.sight(JournalState(), at).place("shop", "fra")
+        return place.meters[0].age_ms
+
+    ages = {ms: age_ms(ms) for ms in (1_000, 2_000, 20_000, 21_000)}
+    assert ages == {1_000: None, 2_000: 0, 20_000: 18_000, 21_000: 0}

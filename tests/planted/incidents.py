@@ -107,7 +107,7 @@ def _later_a_bit_more(former: Any) -> Any:
 @wraps
 def _blank_is_no_limit(former: Any) -> Any:
     """A policy with a blank field limits nothing."""
-    return lambda plan, sight, stage: None
+    return lambda plan, *seen: None
 
 
 def _fails_over(desk: Desk, former: Any) -> None:

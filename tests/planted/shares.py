@@ -183,10 +183,10 @@ def _off_by(setting: Setting, share: int) -> Setting:
 def _without_headroom(former: Any) -> Any:
     """A region may be filled to the brim."""
 
-    def reason(plan: Any, sight: Any, stage: Any) -> Any:
+    def reason(plan: Any, *seen: Any) -> Any:
         policy = replace(plan.estate.policy, headroom_bp=10_000)
         estate = replace(plan.estate, policy=policy)
-        return former(replace(plan, estate=estate), sight, stage)
+        return former(replace(plan, estate=estate), *seen)
 
     return reason
 
@@ -195,9 +195,19 @@ def _emptiest(services: Any, rows: Any, loads_mrps: Any) -> Any:
     every = [
         one
         for service in services
+        if service.name in rows
         for one in capacity.after(service, rows[service.name], loads_mrps[service.name])
     ]
     return min(every, key=lambda one: one.filled_bp)
+
+
+@wraps
+def _rates_one_reading(former: Any) -> Any:
+    def take(track: Any, reading: Any, fresh_ms: int) -> None:
+        former(track, reading, fresh_ms)
+        track.rated = reading.at
+
+    return take
 
 
 @wraps
@@ -306,7 +316,11 @@ SHARES = (
         "anybody",
         "explicit-targets",
         "a row names everybody by a wildcard",
-        (("dayshift.core.steering._forward", _anybody), NO_FAULT),
+        (
+            ("dayshift.core.steering._forward", _anybody),
+            ("dayshift.core.steering.on_the_way", lambda *args: ()),
+            NO_FAULT,
+        ),
         plan=plans.wide,
     ),
     Mutant(
@@ -348,6 +362,25 @@ SHARES = (
         "a region is filled to the brim, above the headroom of the policy",
         (("dayshift.core.guards.capacity_reason", _without_headroom),),
         SURGE,
+    ),
+    Mutant(
+        "ends-only",
+        "receiver-ready",
+        "what the moves of a stage amount to half-way is not asked",
+        (("dayshift.core.steering.on_the_way", lambda *args: ()),),
+        (Storm("dial-self-reverts", Phase.HANDING_OVER, 900_000),),
+        plan=plans.wide,
+    ),
+    Mutant(
+        "one-reading-is-a-rate",
+        "receiver-ready",
+        "after a silence the first count is taken for the load of nobody",
+        (("dayshift.core.watch.MeterTrack.take", _rates_one_reading),),
+        (
+            Storm("meter-silent", Phase.DRAINING, 30_000, 9_000),
+            Storm("surge", Phase.DRAINING, 900_000, 9_000),
+        ),
+        plan=plans.slow_drain,
     ),
     Mutant(
         "emptiest-counts",
