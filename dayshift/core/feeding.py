@@ -73,12 +73,14 @@ class Feeding:
         region: str,
         still_since: Instant,
         rates_mrps: dict[str, int],
+        own_mrps: int,
         now: Instant,
     ) -> int:
         """How many requests should have come to `region` since its counter stood still.
 
         `rates_mrps` is what the same source counts elsewhere: by their shares it tells
-        how many users there are. 0 where the region has no share, or nobody knows.
+        how many users there are. Where none of them has a share, `own_mrps` does: what
+        the region had until then. 0 where the region has no share.
         """
         fed = self._fed.get((service.name, region))
         if fed is None or not fed.share_bp:
@@ -91,8 +93,10 @@ class Feeding:
             for name in rates_mrps
             if name != region and (service.name, name) in self._fed
         }
-        shares = sum(others.values())
-        if not shares or span_ms <= 0:
+        if span_ms <= 0:
             return 0
+        shares = sum(others.values())
+        if not shares:
+            return own_mrps * span_ms // 1_000_000
         load_mrps = sum(rates_mrps[name] for name in others)
         return load_mrps * fed.share_bp * span_ms // (shares * 1_000_000)

@@ -61,6 +61,7 @@ class MeterTrack:
 
     window_ms: int = RATE_WINDOW_MS
     window: list[MeterReading] = field(default_factory=list)
+    first: Instant | None = None
     quiet_since: Instant | None = None
     changed: Instant | None = None
     rated: Instant | None = None
@@ -74,6 +75,7 @@ class MeterTrack:
     def take(self, reading: MeterReading, fresh_ms: int) -> None:
         """Add a reading; anything that breaks the silence starts the quiet anew."""
         self.known = None
+        self.first = self.first or reading.at
         last = self.window[-1] if self.window else None
         self.fault = ""
         delta = since(last, reading) if last else None
@@ -98,6 +100,12 @@ class MeterTrack:
 
     def _old(self, one: MeterReading, newest: MeterReading) -> bool:
         return elapsed_ms(one.at, newest.at) > self.window_ms
+
+    def usual_mrps(self) -> int:
+        """What it counted on average, from its first reading until it stood still."""
+        if self.first is None or self.changed is None:
+            return 0
+        return self.grown * 1_000_000 // max(1, elapsed_ms(self.first, self.changed))
 
     def rates(self) -> Rates:
         """The window's rates, reckoned once for each reading."""
@@ -362,7 +370,8 @@ class Watch:
         for region in silent:
             since = tracks[region].changed
             assert since is not None
-            if self.feeding.missed(service, region, since, rates, now) >= MISSED_MIN:
+            own, told = tracks[region].usual_mrps(), self.feeding
+            if told.missed(service, region, since, rates, own, now) >= MISSED_MIN:
                 found[region] = still_ms[region]
         return found
 

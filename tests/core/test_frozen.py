@@ -87,3 +87,18 @@ def test_a_dial_that_cannot_be_read_accuses_no_meter() -> None:
     watch.dial_failed("entry", at(1_000), "no answer in time")
     stands_still(watch, 15_000)
     assert not seen(watch, 15_000).fault
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_who_has_all_users_is_measured_by_its_own_past(silent: bool) -> None:
+    """Nobody else is there to compare with, and the other's counter breathes (found by
+    a rehearsal, short 3823)."""
+    watch = Watch(estate())
+    shows(watch, 0, 10_000)
+    for ms in range(0, 40_001, STEP_MS):
+        until_ms = min(ms, 20_000) if silent else ms
+        counts(watch, "fra", ms, RPS * until_ms // 1_000)
+        breath = MeterReading(at(ms), 7, 0, 0, 16 + ms // 1_000 % 5, {}, {})
+        watch.meter(("shop", "entry", "ber"), breath)
+    assert bool(seen(watch, 40_000).fault) is silent
+    assert not seen(watch, 40_000, "ber").fault

@@ -39,7 +39,8 @@ def _rising(write: Write) -> list[str]:
 
 
 def _retreats(action: Json) -> bool:
-    return "/retreat/" in action["key"]
+    """To where users were carried before: a retreat, or a lost write put back."""
+    return "/retreat/" in action["key"] or "/fence/" in action["key"]
 
 
 def _overfull(case: Case, write: Write, action: Json) -> Iterator[Violation]:
@@ -84,6 +85,8 @@ def _unmeasured(case: Case, write: Write, action: Json) -> Iterator[Violation]:
     for region, unseen_ms in sorted(write.unseen_ms.items()):
         if unseen_ms <= case.slack_ms + SAMPLES * scraped_ms(service):
             continue
+        if not write.before.get(region):
+            continue  # Nobody is served there now.
         from_ms = write.at_ms - unseen_ms + case.slack_ms
         users = users_since(case, service["name"], region, from_ms, write.at_ms)
         if users >= UNSEEN_USERS:
