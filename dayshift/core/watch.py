@@ -8,23 +8,17 @@ quiet and soak begin again, and a gate has seen nothing yet.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from dayshift.core import fences
 from dayshift.core.feeding import MISSED_MIN, Feeding
 from dayshift.core.judging import Judging, gated
 from dayshift.core.state import JournalState
+from dayshift.core.tracks import RATE_WINDOW_MS, MeterTrack
 from dayshift.model.dial import DialReading, Fence, InstanceReading
 from dayshift.model.estate import Estate, MeterSpec, Service
-from dayshift.model.evidence import (
-    Counts,
-    MeterReading,
-    ProbeReading,
-    Side,
-    quantile_us,
-    since,
-)
+from dayshift.model.evidence import MeterReading, ProbeReading, Side
 from dayshift.model.sight import (
     BracketSight,
     DutySight,
@@ -36,7 +30,6 @@ from dayshift.model.sight import (
 )
 from dayshift.model.units import Instant, elapsed_ms
 
-RATE_WINDOW_MS = 3_000
 RATE_SAMPLES = 3
 """A rate spans so many samples of a source that has new counts only now and then."""
 FROZEN_MS_MAX = 10_000
@@ -44,105 +37,16 @@ MeterKey = tuple[str, str, str]
 """Service, meter, region."""
 
 
-class Rates(NamedTuple):
-    """What a window of readings amounts to."""
+class Still(NamedTuple):
+    """For how long a source has told nothing of a region; `owed` when users should have
+    come meanwhile."""
 
-    mrps: int = 0
-    errors: int = 0
-    error_ppm: int = 0
-    p50_us: int = 0
-    p99_us: int = 0
-    ignored_rpm: dict[str, int] = {}
-
-
-@dataclass(slots=True)
-class MeterTrack:
-    """What one meter said of one region lately, one reading for each sample."""
-
-    window_ms: int = RATE_WINDOW_MS
-    window: list[MeterReading] = field(default_factory=list)
-    first: Instant | None = None
-    quiet_since: Instant | None = None
-    changed: Instant | None = None
-    rated: Instant | None = None
-    """When it last gave a rate: one reading alone says nothing of the load."""
-    counted: bool = False
-    grown: int = 0
-    fault: str = ""
-    known: Rates | None = None
-    """The window's rates, until another reading comes."""
-
-    def take(self, reading: MeterReading, fresh_ms: int) -> None:
-        """Add a reading; anything that breaks the silence starts the quiet anew."""
-        self.known = None
-        self.first = self.first or reading.at
-        last = self.window[-1] if self.window else None
-        self.fault = ""
-        delta = since(last, reading) if last else None
-        gap = elapsed_ms(last.at, reading.at) if last else 0
-        broken = delta is None or gap > fresh_ms
-        if broken or (delta and delta.requests) or reading.in_flight:
-            self.quiet_since = reading.at
-        if broken:
-            self.window.clear()
-        if delta is None or _moved(delta, last, reading):
-            self.changed = reading.at
-        if delta and delta.requests:
-            self.counted = True
-            self.grown += delta.requests
-        if self.window and reading.tick and reading.tick == self.window[-1].tick:
-            self.window.pop()
-        self.window.append(reading)
-        while len(self.window) > 2 and self._old(self.window[0], reading):
-            del self.window[0]
-        if len(self.window) > 1:
-            self.rated = reading.at
-
-    def _old(self, one: MeterReading, newest: MeterReading) -> bool:
-        return elapsed_ms(one.at, newest.at) > self.window_ms
-
-    def usual_mrps(self) -> int:
-        """What it counted on average, from its first reading until it stood still."""
-        if self.first is None or self.changed is None:
-            return 0
-        return self.grown * 1_000_000 // max(1, elapsed_ms(self.first, self.changed))
-
-    def rates(self) -> Rates:
-        """The window's rates, reckoned once for each reading."""
-        if self.known is None:
-            counts, span_ms = self.counts()
-            per_ms = span_ms or 1 << 62
-            self.known = Rates(
-                mrps=counts.requests * 1_000_000 // per_ms,
-                errors=counts.errors,
-                error_ppm=_ppm(counts.errors, counts.requests),
-                p50_us=quantile_us(counts, 500) or 0,
-                p99_us=quantile_us(counts, 990) or 0,
-                ignored_rpm={
-                    kind: count * 60_000 // per_ms
-                    for kind, count in counts.ignored.items()
-                },
-            )
-        return self.known
-
-    def counts(self) -> tuple[Counts, int]:
-        """Counts over the window and its length in milliseconds, between the samples
-        themselves where the source says when it took them."""
-        if len(self.window) < 2:
-            return Counts(), 0
-        first, last = self.window[0], self.window[-1]
-        span_ms = elapsed_ms(first.at, last.at)
-        if first.tick and last.tick:
-            span_ms = max(0, last.tick - first.tick)
-        return since(first, last) or Counts(), span_ms
-
-
-def _moved(delta: Counts, last: MeterReading | None, reading: MeterReading) -> bool:
-    counted = delta.requests or delta.errors or any(delta.ignored.values())
-    return bool(counted or (last and reading.connections != last.connections))
+    ms: int
+    owed: bool = False
 
 
 _UNREAD = MeterTrack()
+NOT_STILL = Still(0)
 
 
 @dataclass(slots=True)
@@ -221,13 +125,13 @@ class Watch:
         """The world as of `now`. Call it again after every fold: a rung that has only
         begun must not be judged on what was seen of the last one."""
         judged = gated(state)
-        still_ms = self._users_still_ms(now)
-        self._judging.look(state, self._latest(still_ms) if judged else {}, now)
+        still = self._users_still(now)
+        self._judging.look(state, self._latest(still) if judged else {}, now)
         places = tuple(
             place
             for service in self.estate.services
             for place in self._places(
-                service, state, judged.region if judged else "", still_ms, now
+                service, state, judged.region if judged else "", still, now
             )
         )
         jump, self.clock_jump_ms = self.clock_jump_ms, 0
@@ -252,14 +156,14 @@ class Watch:
             ),
         )
 
-    def _latest(self, still_ms: dict[MeterKey, int]) -> dict[MeterKey, MeterReading]:
+    def _latest(self, still: dict[MeterKey, Still]) -> dict[MeterKey, MeterReading]:
         """What the gate may count; a source that stands still tells it nothing."""
         return {
             key: track.window[-1]
             for key, track in self.meters.items()
             if track.window
             and not track.fault
-            and still_ms.get(key, 0) <= self._frozen_ms
+            and still.get(key, NOT_STILL).ms <= self._frozen_ms
         }
 
     def _places(
@@ -267,7 +171,7 @@ class Watch:
         service: Service,
         state: JournalState,
         judged: str,
-        still_ms: dict[MeterKey, int],
+        still: dict[MeterKey, Still],
         now: Instant,
     ) -> Iterator[PlaceSight]:
         """The service in each of its regions."""
@@ -276,7 +180,7 @@ class Watch:
         probes = [(spec.name, frozenset(spec.regions)) for spec in service.probes]
         for region in service.shares:
             seen = tuple(
-                self._meter((name, spec.name, region), spec, still_ms, now)
+                self._meter((name, spec.name, region), spec, still, now)
                 for spec, regions in meters
                 if region in regions
             )
@@ -294,7 +198,7 @@ class Watch:
         self,
         key: MeterKey,
         spec: MeterSpec,
-        users_still_ms: dict[MeterKey, int],
+        users_still: dict[MeterKey, Still],
         now: Instant,
     ) -> MeterSight:
         track = self.meters.get(key, _UNREAD)
@@ -302,11 +206,15 @@ class Watch:
             return MeterSight(spec.name, spec.side, None, fault=track.fault)
         last = track.window[-1]
         rates = track.rates()
+        mrps, rated = rates.mrps, track.rated
         if spec.side is Side.USERS:
-            still_ms = users_still_ms[key]
+            still_ms, owed = users_still[key]
+            if owed:
+                # That it shows nobody is not believed: what it said last is its word.
+                rated, mrps = track.moving or (None, 0)
         else:
             still_ms = elapsed_ms(track.changed, now) if track.changed else 0
-        age = elapsed_ms(track.rated, now) if track.rated else None
+        age = elapsed_ms(rated, now) if rated else None
         fault = track.fault
         if still_ms > self._frozen_ms:
             fault = fault or f"frozen: no counter moved for {still_ms // 1000} s"
@@ -321,7 +229,7 @@ class Watch:
             in_flight=last.in_flight,
             connections=last.connections,
             grown=track.grown,
-            mrps=rates.mrps,
+            mrps=mrps,
             error_ppm=rates.error_ppm,
             p50_us=rates.p50_us,
             p99_us=rates.p99_us,
@@ -332,47 +240,47 @@ class Watch:
             fault=fault,
         )
 
-    def _users_still_ms(self, now: Instant) -> dict[MeterKey, int]:
+    def _users_still(self, now: Instant) -> dict[MeterKey, Still]:
         """For how long each source of the users' side has told nothing of a region.
 
-        One in which nothing moves at all proves nothing by its silence. Where others
-        move, a region that has a share of them and counts none stands still too; one
-        without users is not frozen. A region's own meter is asked alone: it sees at
-        least our own probes.
+        One in which nothing moves at all proves nothing by its silence. A region that
+        has a share and counts nobody is owed users; one without users is not frozen. A
+        region's own meter is asked alone: it sees at least our own probes.
         """
         return {
-            (service.name, spec.name, region): ms
+            (service.name, spec.name, region): still
             for service in self.estate.services
             for spec in service.meters
             if spec.side is Side.USERS
-            for region, ms in self._source_still_ms(service, spec, now).items()
+            for region, still in self._source_still(service, spec, now).items()
         }
 
-    def _source_still_ms(
+    def _source_still(
         self, service: Service, spec: MeterSpec, now: Instant
-    ) -> dict[str, int]:
+    ) -> dict[str, Still]:
         tracks = {
             region: track
             for region in spec.regions
             if (track := self.meters.get((service.name, spec.name, region)))
         }
-        still_ms = {
+        ms_of = {
             region: elapsed_ms(track.changed, now)
             for region, track in tracks.items()
             if track.changed is not None
         }
-        least = min(still_ms.values(), default=0)
-        found = dict.fromkeys(spec.regions, least)
-        silent = [r for r, ms in still_ms.items() if ms > self._frozen_ms >= least]
-        if not silent:
+        least = min(ms_of.values(), default=0)
+        found = dict.fromkeys(spec.regions, Still(least))
+        rates = {region: tracks[region].rates().mrps for region in ms_of}
+        silent = [r for r, ms in ms_of.items() if ms > self._frozen_ms or not rates[r]]
+        if not silent or least > self._frozen_ms:
             return found
-        rates = {r: tracks[r].rates().mrps for r in still_ms if r not in silent}
+        moving = {r: mrps for r, mrps in rates.items() if r not in silent}
         for region in silent:
             since = tracks[region].changed
             assert since is not None
             own, told = tracks[region].usual_mrps(), self.feeding
-            if told.missed(service, region, since, rates, own, now) >= MISSED_MIN:
-                found[region] = still_ms[region]
+            if told.missed(service, region, since, moving, own, now) >= MISSED_MIN:
+                found[region] = Still(ms_of[region], owed=True)
         return found
 
     def _probe(self, key: MeterKey, now: Instant) -> ProbeSight:
@@ -387,7 +295,3 @@ class Watch:
             version=track.last.version,
             detail=track.last.detail,
         )
-
-
-def _ppm(part: int, whole: int) -> int:
-    return part * 1_000_000 // whole if whole else 0

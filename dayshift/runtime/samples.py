@@ -14,7 +14,8 @@ import msgspec
 from dayshift.core.deciding import deciding
 from dayshift.core.state import JournalState
 from dayshift.core.steering import served
-from dayshift.core.watch import MeterKey, MeterTrack
+from dayshift.core.tracks import MeterTrack
+from dayshift.core.watch import MeterKey
 from dayshift.journal.sidelog import SideFiles
 from dayshift.model.estate import Service
 from dayshift.model.evidence import MeterReading, Side, since

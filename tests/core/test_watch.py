@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dayshift.core.state import JournalState
-from dayshift.core.watch import RATE_WINDOW_MS, MeterTrack, Watch
+from dayshift.core.tracks import RATE_WINDOW_MS, MeterTrack
+from dayshift.core.watch import Watch
 from dayshift.model.evidence import MeterReading, gauges_of
 from dayshift.model.units import Instant
 from tests.kit.play import estate

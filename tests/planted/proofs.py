@@ -180,7 +180,7 @@ PROOFS = (
         "always-quiet",
         "proven-empty",
         "users do not break the quiet time",
-        (("dayshift.core.watch.MeterTrack.take", _always_quiet),),
+        (("dayshift.core.tracks.MeterTrack.take", _always_quiet),),
     ),
     Mutant(
         "straight-back",

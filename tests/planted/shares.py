@@ -372,10 +372,14 @@ SHARES = (
         plan=plans.wide,
     ),
     Mutant(
-        "one-reading-is-a-rate",
+        "silence-is-nobody",
         "receiver-ready",
-        "after a silence the first count is taken for the load of nobody",
-        (("dayshift.core.watch.MeterTrack.take", _rates_one_reading),),
+        "a count that does not grow, or the first one after a silence, is the load of "
+        "nobody",
+        (
+            ("dayshift.core.tracks.MeterTrack.take", _rates_one_reading),
+            ("dayshift.core.feeding.Feeding.missed", lambda *args: 0),
+        ),
         (
             Storm("meter-silent", Phase.DRAINING, 30_000, 9_000),
             Storm("surge", Phase.DRAINING, 900_000, 9_000),

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from dayshift.core.watch import MeterTrack
+from dayshift.core.tracks import MeterTrack
 from dayshift.journal.journal import Journal
 from dayshift.journal.sidelog import SideFiles
 from dayshift.model.dial import DialKind, DialReading, InstanceReading, Setting, split
