@@ -128,8 +128,11 @@ def _fades(desk: Desk, dial: str, leased: Leased) -> bool:
 
 
 def _follow(desk: Desk, setting: Setting, dial: str, reason: Reason) -> None:
-    """Go with all dials where one went; a person decides what comes next."""
-    if desk.here.retreat is not None:
+    """Go with all dials where one went; a person decides what comes next.
+
+    A person who asked for an emergency has decided: it goes on from what there is.
+    """
+    if desk.here.retreat is not None or desk.emergency:
         return
     if desk.here.phase in GATED:
         for rung in reversed(range(len(desk.route.ramp))):

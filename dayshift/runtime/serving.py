@@ -23,7 +23,7 @@ from dayshift.errors import (
 from dayshift.journal.reader import JournalReader
 from dayshift.model.plan import Plan
 from dayshift.model.records import Answered
-from dayshift.model.units import Clock, Entropy
+from dayshift.model.units import Clock, Entropy, Instant, elapsed_ms
 from dayshift.runtime import messages
 from dayshift.runtime.following import Follower
 from dayshift.runtime.frame import Frame
@@ -34,6 +34,8 @@ AGAIN_MS = 50
 """Between two campaigns, when the last one came to nothing."""
 LOST_MS = 50
 """How often a leader asks its store whether it still leads."""
+STILL_MS = 60_000
+"""How often a controller that still cannot lead says why."""
 SETTLE_MS = 5_000
 """How long what is under way may take to end before leadership is handed over."""
 ANSWER_MS = 9_000
@@ -80,6 +82,8 @@ class Serving:
         self.role = Role.STARTS
         self.watchers: set[asyncio.Queue[Frame]] = set()
         self._say = say
+        self._why: dict[str, Instant] = {}
+        """When each reason not to lead was said last."""
         self._stopping = asyncio.Event()
         self._leader: Leader | None = None
         self._follower: Follower | None = None
@@ -107,12 +111,24 @@ class Serving:
         try:
             return self.ground.lead()
         except (JournalHeld, JournalFull) as error:
-            self._turn(Role.FOLLOWS, error.reason.what)
+            self._stand_by(error.reason)
             return None
+
+    def _stand_by(self, reason: Reason) -> None:
+        """Say why it does not lead: at once when that is new, and now and then."""
+        now, said = self.ground.clock.now(), self._why.get(reason.code)
+        if self.role is not Role.FOLLOWS:
+            self._turn(Role.FOLLOWS, reason.what)
+        elif said is None or elapsed_ms(said, now) >= STILL_MS:
+            self._say(f"{self.name} still follows: {reason.what}")
+        else:
+            return
+        self._why[reason.code] = now
 
     def _turn(self, role: Role, why: str) -> None:
         if role is not self.role:
             self.role = role
+            self._why.clear()
             self._say(f"{self.name} {role.value}: {why}")
 
     async def _lead(self, session: Session) -> None:
@@ -139,7 +155,7 @@ class Serving:
         """Why it leads no more; what only a person can mend ends the process."""
         error = None if work.cancelled() else work.exception()
         if isinstance(error, JournalHeld | JournalFull):
-            self._turn(Role.FOLLOWS, error.reason.what)
+            self._stand_by(error.reason)
         elif error is not None:
             raise error
         elif not self._stopping.is_set():
@@ -165,7 +181,7 @@ class Serving:
                 if not work.cancelled():
                     work.result()
         except (Refused, JournalHeld, JournalFull) as error:
-            self._turn(Role.FOLLOWS, error.reason.what)
+            self._stand_by(error.reason)
         finally:
             self._follower = None
             await _end(stop)

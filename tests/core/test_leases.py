@@ -153,6 +153,16 @@ def test_a_drain_that_went_back_is_a_retreat_and_begins_anew() -> None:
     assert row(one)["fra"] == 2_500 and one.armed
 
 
+def test_an_evacuation_goes_on_over_a_lease_that_ran_out() -> None:
+    """Asked for while nobody renewed: the dial went back just before."""
+    one = draining()
+    one.away(LEASE_MS + 1)
+    assert one.ask("evacuate", region="fra", reason="fire").accepted
+    one.until_closed()
+    assert not [b for b in one.records if isinstance(b.body, r.Held)]
+    assert one.run.result is r.RunResult.EVACUATED and row(one)["fra"] == 0
+
+
 def test_a_return_that_went_back_goes_on_from_what_was_proven() -> None:
     one = on_rung(2)()
     one.away(LEASE_MS + 1)

@@ -70,11 +70,16 @@ class EtcdStore(EtcdReader):
         self._mine = msgspec.json.encode(holder)
         wanted = {"TTL": str(-(-self._options.lease // 1000))}
         self._lease = str(self._etcd.call("/v3/lease/grant", wanted)["ID"])
-        answer = self._txn(
-            [at.is_absent(self._at.leader), at.is_head(self._at.head, after)],
-            [at.put(self._at.leader, self._mine, self._lease)],
-            [at.get(self._at.leader)],
-        )
+        try:
+            answer = self._txn(
+                [at.is_absent(self._at.leader), at.is_head(self._at.head, after)],
+                [at.put(self._at.leader, self._mine, self._lease)],
+                [at.get(self._at.leader)],
+            )
+        except DayshiftError:
+            # It may still arrive, and must not keep everybody waiting for nobody.
+            self._revoke()
+            raise
         if not answer.get("succeeded"):
             leaders = at.entries(answer["responses"][0])
             # Sent twice, its second sending finds what the first one wrote.
@@ -86,7 +91,8 @@ class EtcdStore(EtcdReader):
 
     def _revoke(self) -> None:
         with contextlib.suppress(DayshiftError):
-            self._etcd.call("/v3/lease/revoke", {"ID": self._lease})
+            limit = self._options.lease // RENEWALS_PER_LEASE
+            self._etcd.call("/v3/lease/revoke", {"ID": self._lease}, limit)
 
     def _renew(self) -> bool:
         limit = self._options.lease // RENEWALS_PER_LEASE
