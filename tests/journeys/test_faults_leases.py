@@ -28,11 +28,23 @@ SLOWLY = {
 
 
 def draining(estate: Chain) -> None:
-    """Until a stage of the drain stands at the device, armed."""
-    until(
-        lambda: estate.shares()["fra"] in (4_000, 2_500) and "lease" in ledger(estate),
-        f"an armed stage\n{estate.said()}",
-    )
+    """Until a stage of the drain stands at the device, armed and written down."""
+
+    def armed() -> bool:
+        there = estate.shares()["fra"] in (4_000, 2_500) and "lease" in ledger(estate)
+        return there and staged(estate)
+
+    until(armed, f"an armed stage\n{estate.said()}")
+
+
+def staged(estate: Chain) -> bool:
+    """A stage was read back since the run began or was last retried."""
+    begun = [
+        isinstance(one.body, r.Staged)
+        for one in estate.records()
+        if isinstance(one.body, r.Staged | r.RunOpened | r.Requested)
+    ]
+    return bool(begun) and begun[-1]
 
 
 def ledger(estate: Chain) -> str:
