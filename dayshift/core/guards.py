@@ -104,6 +104,8 @@ def dials_reason(state: JournalState, plan: Plan, sight: Sight) -> Reason | None
         if reading is None or reading.fault:
             fault = "never read" if reading is None else reading.fault
             return _dial("UNREACHABLE", name, f"cannot be read: {fault}")
+        if any(state.went_back(name, one) for one in reading.instances):
+            continue  # That is no drift, and `core.leases` sees to it.
         if reading.mixed:
             return _dial("MIXED", name, "has instances that disagree")
         expected = state.confirmed.get(name, usual)

@@ -222,8 +222,10 @@ class JournalState(msgspec.Struct, frozen=True):
     def allows(self, dial: str, one: InstanceReading) -> bool:
         """True when the instance shows what is expected, or went back to where its
         lease told it to and says so (invariant 16)."""
-        if one.setting in self.expected(dial):
-            return True
+        return one.setting in self.expected(dial) or self.went_back(dial, one)
+
+    def went_back(self, dial: str, one: InstanceReading) -> bool:
+        """True when the device itself did so, at the end of a lease."""
         leased, claim = self.leases.get(dial), one.claim
         marked = claim is not None and claim.reverted
         return leased is not None and marked and one.setting == leased.revert_to

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from dayshift.core import interlock
+from dayshift.core.guards import dials_reason
 from dayshift.core.state import Status
 from dayshift.model import records as r
-from dayshift.model.dial import ALL, split
+from dayshift.model.dial import ALL, DialReading, split
 from dayshift.model.evidence import Verdict, VerdictKind
 from dayshift.model.plan import Verb
 from dayshift.model.records import Action, ActionKind, Phase
@@ -161,6 +162,25 @@ def test_an_evacuation_goes_on_over_a_lease_that_ran_out() -> None:
     one.until_closed()
     assert not [b for b in one.records if isinstance(b.body, r.Held)]
     assert one.run.result is r.RunResult.EVACUATED and row(one)["fra"] == 0
+
+
+def test_broken_glass_goes_on_over_a_lease_that_ends_during_its_fence() -> None:
+    """The first thing that it asks of the dial is under way just then."""
+    one = draining()
+    bundle = one.state
+    one.away(LEASE_MS + 1)
+    reading = one.sight().dials["entry"]
+    assert all(bundle.went_back("entry", each) for each in reading.instances)
+    assert dials_reason(bundle, one.plan, one.sight()) is None
+    strange = replace(one.sight(), dials={"entry": _unmarked(reading)})
+    reason = dials_reason(bundle, one.plan, strange)
+    assert reason is not None and reason.code == "DRIFT"
+
+
+def _unmarked(reading: DialReading) -> DialReading:
+    """The same shares, as if somebody's hand had put them there."""
+    bare = tuple(replace(one, claim=None) for one in reading.instances)
+    return replace(reading, instances=bare)
 
 
 def test_a_return_that_went_back_goes_on_from_what_was_proven() -> None:
