@@ -112,12 +112,26 @@ def draining(desk: Desk) -> None:
     if reason and reason.code == BLIND:
         wait_for_load(desk, reason)
         return
+    if reason and desk.evacuating:
+        _wait_for_survivors(desk, reason)
+        return
     if reason:
         desk.retreat("baseline", reason.what)
         desk.hold(reason)
         return
     if desk.take(stage, f"drain/{target}", revert):
         desk.records.append(Staged(desk.region, target, stage.share_bp))
+
+
+def _wait_for_survivors(desk: Desk, reason: Reason) -> None:
+    """Nobody is proven to take the users of a region that must go out. It is not given
+    any back for that; when nobody comes, a person is called."""
+    left = PATIENCE_MS - desk.since(desk.here.since)
+    if left <= 0:
+        desk.hold(replace(reason, so=f"{desk.region} keeps the shares that it has"))
+        return
+    desk.wait(reason.code, reason.what, "it can be proven", left)
+    desk.wake_ms = min(desk.wake_ms, 200)
 
 
 def _unarmed(desk: Desk) -> bool:

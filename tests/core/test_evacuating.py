@@ -101,7 +101,7 @@ def test_the_last_server_is_not_evacuated() -> None:
 
     play.bend = alone
     assert play.ask("evacuate", region="fra", reason="fire").accepted
-    for _ in range(50):
+    for _ in range(100):
         play.step()
         assert share(play) >= before
     assert play.run.status is Status.HELD

