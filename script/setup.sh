@@ -51,12 +51,13 @@ setup() {
     [ "$(cat "$stamp-$1" 2>/dev/null || true)" = "$wanted" ] || install "$1" "$wanted"
 }
 
-# The real stores for the tests: etcd and PostgreSQL, from Debian's packages.
+# The real stores for the tests, etcd and PostgreSQL, and strace, from Debian's packages.
 setup_daemons() {
     local missing=()
     command -v etcd >/dev/null || missing+=(etcd-server)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
         command -v initdb >/dev/null || missing+=(postgresql)
+    command -v strace >/dev/null || missing+=(strace)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "Installing ${missing[*]} …"

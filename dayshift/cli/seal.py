@@ -20,6 +20,7 @@ from dayshift.cli.files import load_estate
 from dayshift.cli.looking import look
 from dayshift.cli.options import Yes
 from dayshift.errors import EXIT_DONE, Reason, Refused
+from dayshift.journal.durable import make_folder
 from dayshift.journal.glass import bring, entries
 from dayshift.journal.reader import JournalReader
 from dayshift.journal.sealed import (
@@ -244,7 +245,7 @@ def _carried(folder: Path, path: Path, trust: str, kind: str) -> Sealed:
     if sealed.note.kind != kind:
         raise Refused(_nothing(f"{path} holds {sealed.note.kind}, not {kind}"))
     if trust and trust == sealed.key:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         pin(folder, trust)
     return trusted(folder, sealed)
 

@@ -20,6 +20,7 @@ from dayshift.errors import DayshiftError, JournalFull, Reason
 from dayshift.journal.base import Head, Row
 from dayshift.journal.chain import read_link, seal
 from dayshift.journal.codec import decode_record
+from dayshift.journal.durable import open_with_room
 from dayshift.journal.slots import Slots, read_slots
 from dayshift.limits import EMERGENCY_BYTES
 from dayshift.model.points import NOWHERE, Point, Points
@@ -60,13 +61,9 @@ class EmergencyFile:
 
     def __init__(self, path: Path, points: Points = NOWHERE) -> None:
         self._points = points
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(self._fd).st_size < EMERGENCY_BYTES:
-                os.posix_fallocate(self._fd, 0, EMERGENCY_BYTES)
-                os.fsync(self._fd)
+            self._fd = open_with_room(path, EMERGENCY_BYTES)
         except OSError as error:
-            os.close(self._fd)
             raise JournalFull(_no_room(f"its file cannot be made: {error}")) from None
         self._slots = Slots(self._fd)
         self._count = _read_count(self._slots.payload)

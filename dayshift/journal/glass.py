@@ -25,6 +25,7 @@ from dayshift.journal.base import (
     StoredSnapshot,
     Wave,
 )
+from dayshift.journal.durable import make_folder, sync_folder
 from dayshift.journal.emergency import (
     EMERGENCY,
     EmergencyDamaged,
@@ -180,7 +181,7 @@ class GlassJournal(Journal):
         """
         with contextlib.ExitStack() as undo:
             try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(folder)
                 lock = WriterLock.take(folder / LOCK, holder, clock.now())
                 if lock is None:
                     raise JournalHeld(_held(folder))
@@ -329,7 +330,7 @@ def bring(folder: Path, sealed: Sealed, holder: str, clock: Clock) -> int:
     """
     fields = msgspec.msgpack.decode(sealed.payload, type=list[tuple[int, str, bytes]])
     rows = [Row(*one) for one in fields]
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     lock = WriterLock.take(folder / LOCK, holder, clock.now())
     if lock is None:
         raise JournalHeld(_held(folder))
@@ -338,6 +339,7 @@ def bring(folder: Path, sealed: Sealed, holder: str, clock: Clock) -> int:
             raise Refused(_occupied(folder))
         file = EmergencyFile(folder / EMERGENCY)
         try:
+            sync_folder(folder)
             file.reset()
             file.append(rows)
         finally:

@@ -25,6 +25,7 @@ from dayshift.journal.base import (
 )
 from dayshift.journal.chain import seal
 from dayshift.journal.codec import decode_record
+from dayshift.journal.durable import make_folder, sync_folder
 from dayshift.journal.emergency import (
     EMERGENCY,
     EmergencyFile,
@@ -78,6 +79,7 @@ class Journal(JournalView):
         self._head_file = open_slots(folder / HEAD)
         self._emergency = EmergencyFile(folder / EMERGENCY, points)
         self._sealer = Sealer(folder, self._signer)
+        sync_folder(folder)
 
     @classmethod
     def open(
@@ -111,7 +113,7 @@ class Journal(JournalView):
         """
         with contextlib.ExitStack() as undo:
             try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(folder)
                 lock = WriterLock.take(folder / LOCK, holder, clock.now())
                 if lock is None:
                     raise examine(folder, estate, lock, claims, access).refusal()

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from dayshift.errors import JournalHeld, Reason, Refused
 from dayshift.journal.base import ORIGIN, Head, Store, Wave
+from dayshift.journal.durable import make_folder
 from dayshift.journal.findings import known_keys
 from dayshift.journal.lock import LOCK, WriterLock, read_holder
 from dayshift.journal.reader import absent_reason
@@ -134,7 +135,7 @@ def described(spec: StoreSpec) -> str:
 
 @contextlib.contextmanager
 def _locked(folder: Path, who: str, clock: Clock) -> Iterator[WriterLock]:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     lock = WriterLock.take(folder / LOCK, who, clock.now())
     if lock is None:
         holder = read_holder(folder / LOCK)

@@ -23,12 +23,12 @@ import msgspec
 from dayshift.errors import Reason, Refused
 from dayshift.journal.base import Head, Holder
 from dayshift.journal.codec import canonical
+from dayshift.journal.durable import open_with_room, sync_folder, write_whole
 from dayshift.journal.reader import JournalView
 from dayshift.journal.signing import (
     Signer,
     is_signed,
     public_keys,
-    write_whole,
 )
 from dayshift.limits import SEAL_BYTES_MAX
 from dayshift.model.units import Clock
@@ -110,16 +110,7 @@ class SealFile:
     """The two areas in a journal's folder, to be written."""
 
     def __init__(self, folder: Path) -> None:
-        self._fd = os.open(
-            folder / BUNDLE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-        try:
-            if os.fstat(self._fd).st_size < 2 * _AREA_BYTES:
-                os.posix_fallocate(self._fd, 0, 2 * _AREA_BYTES)
-                os.fsync(self._fd)
-        except OSError:
-            os.close(self._fd)
-            raise
+        self._fd = open_with_room(folder / BUNDLE, 2 * _AREA_BYTES)
 
     def write(self, data: bytes) -> bool:
         """Replace the older bundle; False if it is too large or just being written.
@@ -236,6 +227,7 @@ def install_bundle(folder: Path, data: bytes) -> None:
     file = SealFile(folder)
     try:
         file.write(data)
+        sync_folder(folder)
     finally:
         file.close()
 

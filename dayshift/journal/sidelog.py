@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from dayshift.errors import Bug, Reason, Refused
+from dayshift.journal.durable import make_folder, sync_folder
 from dayshift.model.records import SideLog
 
 SIDE = "side"
@@ -25,7 +26,7 @@ class SideFiles:
     def __init__(self, folder: Path) -> None:
         self._root = folder / SIDE
         self._open = self._root / _OPEN
-        self._open.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._open)
 
     def append_line(self, run: str, name: str, line: bytes) -> None:
         """Add a line to a file that is still open. Durable once closed, not before."""
@@ -62,7 +63,7 @@ class SideFiles:
         path = side_path(self._root.parent, digest)
         if path.exists() and path.read_bytes() == data:
             return digest
-        path.parent.mkdir(exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         draft = path.with_name(f"{digest}.{os.getpid()}.new")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
@@ -70,7 +71,7 @@ class SideFiles:
             file.flush()
             os.fsync(fd)
         draft.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return digest
 
     def get(self, digest: str) -> bytes | None:
@@ -107,14 +108,6 @@ def side_fault(folder: Path, digest: str) -> str | None:
         return ERASED
     found = hashlib.sha256(data).hexdigest()
     return None if found == digest else f"hashes to {found[:16]}…, not {digest[:16]}…"
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _unknown(run: str, name: str) -> Reason:

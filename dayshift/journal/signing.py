@@ -8,7 +8,6 @@ proves nothing against the key's holder; that needs a cosigner elsewhere.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 
 from dayshift.journal.base import SignedHead
 from dayshift.journal.codec import canonical
+from dayshift.journal.durable import write_whole
 
 PRIVATE_KEY = "key"
 PUBLIC_KEYS = "key.pub"
@@ -100,16 +100,3 @@ def unpack(data: bytes) -> SignedHead | None:
     except ValueError:
         return None
     return SignedHead(seq, note, signature)
-
-
-def write_whole(path: Path, data: bytes, mode: int) -> None:
-    """Write a file that is there whole or not at all."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    draft.replace(path)

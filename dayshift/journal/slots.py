@@ -11,6 +11,8 @@ import struct
 import zlib
 from pathlib import Path
 
+from dayshift.journal.durable import open_with_room
+
 _HEADER = struct.Struct(">4sQHI")
 _MAGIC = b"DSS1"
 _SLOT_BYTES = 1024
@@ -74,9 +76,4 @@ def _newest(data: bytes) -> tuple[int, bytes | None]:
 
 def open_slots(path: Path) -> Slots:
     """Open a slots file for writing, made if absent, readable by its owner only."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    missing = SLOTS_BYTES - os.fstat(fd).st_size
-    if missing > 0:  # take the room now, so that no later write can lack it
-        os.pwrite(fd, bytes(missing), SLOTS_BYTES - missing)
-        os.fsync(fd)
-    return Slots(fd)
+    return Slots(open_with_room(path, SLOTS_BYTES))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from dayshift.journal.durable import write_whole
 from dayshift.model.estate import StoreSpec
 
 POINTER = "store.json"
@@ -27,10 +28,8 @@ def remember(folder: Path, estate: str, store: StoreSpec) -> None:
     mine = Pointer(estate, store)
     if recall(folder) == mine:
         return
-    draft = folder / f"{POINTER}.new"
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(mine)))
-    draft.chmod(0o600)
-    draft.replace(folder / POINTER)
+    text = msgspec.json.format(msgspec.json.encode(mine))
+    write_whole(folder / POINTER, text, 0o600)
 
 
 def recall(folder: Path) -> Pointer | None:

@@ -43,34 +43,27 @@ from dayshift.journal.stores.reasons import (
     malformed_reason,
     moved_reason,
 )
+from dayshift.journal.stores.sqlite_link import (
+    DATABASE,
+    SCHEMA,
+    SCHEMA_LATER,
+    TABLES,
+    connect_writer,
+    make,
+    primary,
+    read_only,
+)
 from dayshift.journal.stores.watching import poll, stirred
 from dayshift.model.units import Clock
 from dayshift.options import StrictOptions
 
-DATABASE = "journal.db"
-WAL = "journal.db-wal"
-BUSY_SECONDS = 1.0
 SNAPSHOTS_KEPT = 2
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    seq INTEGER PRIMARY KEY, hash BLOB NOT NULL, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS heads (
-    seq INTEGER PRIMARY KEY, note BLOB NOT NULL, signature BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS snapshots (
-    seq INTEGER PRIMARY KEY, hash BLOB NOT NULL, sha256 BLOB NOT NULL,
-    data BLOB NOT NULL);
-"""
-_SCHEMA_LATER = """
-CREATE TABLE IF NOT EXISTS keys (public_hex TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-"""
 _FIRST = "INSERT INTO records VALUES (?, ?, ?)"
 _AFTER = (
     "INSERT INTO records SELECT ?, ?, ?"
     " WHERE (SELECT hash FROM records WHERE seq = ?) = ?"
 )
-_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 _TABLES_NEEDED = frozenset({"records", "heads", "snapshots"})
 _WAVE = "wave"
 _MOVED = "moved"
@@ -93,7 +86,7 @@ class SqliteStore:
         self._lock = lock
         self._lost = False
         self._inbox = FileInbox(folder)
-        rows = _guard(lambda: database.execute(_TABLES).fetchall())
+        rows = _guard(lambda: database.execute(TABLES).fetchall())
         # Keys and notes came later: a journal without them is whole all the same.
         self._tables = {str(name) for (name,) in rows}
         if not self._tables >= _TABLES_NEEDED:
@@ -109,25 +102,20 @@ class SqliteStore:
         """Open for reading; changes no byte of the records, and needs no lock."""
         if not (folder / DATABASE).exists():
             return None
-        return cls(folder, _guard(lambda: _read_only(folder)), None)
+        return cls(folder, _guard(lambda: read_only(folder)), None)
 
     @classmethod
     def open_in(cls, folder: Path, lock: WriterLock) -> SqliteStore:
         """Open for writing, made if absent."""
 
         def start() -> sqlite3.Connection:
-            database = sqlite3.connect(
-                folder / DATABASE,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,  # the caller may append from a thread
-            )
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.executescript(_SCHEMA)
+            if not (folder / DATABASE).exists():
+                make(folder)
+            database = connect_writer(folder / DATABASE)
+            database.executescript(SCHEMA)
             with contextlib.suppress(sqlite3.OperationalError):
                 # On a full disk an older journal goes on without these.
-                database.executescript(_SCHEMA_LATER)
+                database.executescript(SCHEMA_LATER)
             return database
 
         return cls(folder, _guard(start), lock)
@@ -162,7 +150,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             # After a failed write or sync nobody knows which pages the disk has; only
             # reading it anew tells, so this connection writes no more.
-            self._lost = _primary(error) == sqlite3.SQLITE_IOERR
+            self._lost = primary(error) == sqlite3.SQLITE_IOERR
             raise _translated(error) from error
 
     def _insert_after(self, row: Row, after: Head) -> None:
@@ -338,32 +326,6 @@ def _bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _read_only(folder: Path) -> sqlite3.Connection:
-    """A connection that cannot write; without a log where nobody can write."""
-    path = (folder / DATABASE).resolve().as_uri()
-    database = _connect_reader(f"{path}?mode=ro")
-    try:
-        database.execute(_TABLES)
-    except sqlite3.OperationalError as error:
-        database.close()
-        wal = folder / WAL
-        log_bytes = wal.stat().st_size if wal.exists() else 0
-        if _primary(error) != sqlite3.SQLITE_CANTOPEN or log_bytes:
-            raise
-        return _connect_reader(f"{path}?immutable=1")
-    return database
-
-
-def _connect_reader(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        uri,
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
 def _guard(work: Callable[[], T]) -> T:
     """Do `work`; SQLite's errors come out as the journal's."""
     try:
@@ -374,10 +336,6 @@ def _guard(work: Callable[[], T]) -> T:
 
 def _translated(error: sqlite3.Error) -> JournalError:
     text = f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}"
-    if _primary(error) in _MALFORMED:
+    if primary(error) in _MALFORMED:
         return JournalBroken(malformed_reason(DATABASE, text), 0)
     return JournalFull(full_reason(text))
-
-
-def _primary(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
