@@ -114,12 +114,15 @@ def _foreign(dial: str, claim: Claim, state: JournalState) -> Reason:
         "JOURNAL-BEHIND" if own else "FENCED-OFF",
         f"dial {dial} holds the claim {claim}; this journal is "
         f"{state.journal or 'not begun'}, epoch {state.epoch}, record {state.seq}",
-        because="this journal lost its end" if own else "another journal moved it last",
-        so="a run here would be refused by the dial itself; nothing moved",
-        next="bring the newest journal back"
+        because="this journal lost its end, or went on elsewhere"
         if own
-        else "use the journal that holds the claim, or remove the claim at the device "
-        "if that journal is gone for good",
+        else "another journal moved it last",
+        so="a run here would be refused by the dial itself; nothing moved",
+        next="bring back the newest copy of the whole directory, or lead where the "
+        "journal lies now"
+        if own
+        else "use the journal that holds the claim; if it is gone for good, take the "
+        "claim off the device by hand (docs/stores.md)",
     )
 
 

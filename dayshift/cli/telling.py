@@ -10,14 +10,17 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from dayshift.cli.everywhere import ESTATE_FILE
 from dayshift.core.state import JournalState
-from dayshift.errors import Refused
+from dayshift.errors import DayshiftError, Reason, Refused
 from dayshift.journal.reader import JournalReader, JournalView
 from dayshift.model.records import RunOpened
-from dayshift.runtime import control
+from dayshift.runtime import control, wiring
 from dayshift.runtime.clock import RealClock
 from dayshift.runtime.frame import Frame
+from dayshift.runtime.glance import claims_reason
 from dayshift.runtime.session import Workspace, load
+from dayshift.runtime.settings.load import load_estate
 from dayshift.surfaces.events import event_of
 from dayshift.surfaces.nouns import Event, Story
 from dayshift.surfaces.story import tell
@@ -71,6 +74,11 @@ def peek(workspace: Workspace) -> JournalState | None:
 
 async def now(workspace: Workspace) -> Story:
     """The present story; from the journal where no controller runs or it is stuck."""
+    story = await _told(workspace)
+    return replace(story, warnings=story.warnings or await _warnings(workspace, story))
+
+
+async def _told(workspace: Workspace) -> Story:
     try:
         frames = control.frames(workspace.socket, once=True)
         frame = await RealClock().within(ANSWER_MS, anext(frames, None))
@@ -82,6 +90,20 @@ async def now(workspace: Workspace) -> Story:
         return unwatched(workspace)
     with JournalReader.open(workspace.state_dir, workspace.access()) as reader:
         return Teller(reader).story(frame)
+
+
+async def _warnings(workspace: Workspace, story: Story) -> tuple[Reason, ...]:
+    """What the dials say of this journal, where no controller reads them for a run."""
+    if any(one.instances for one in story.dials):
+        return ()
+    with suppress(DayshiftError):
+        state = peek(workspace)
+        if state is not None:
+            path = workspace.base / ESTATE_FILE
+            estate = load_estate(path, wiring.options_of)
+            reason = await claims_reason(workspace, estate, state, RealClock())
+            return () if reason is None else (reason,)
+    return ()
 
 
 def unwatched(workspace: Workspace) -> Story:
@@ -111,7 +133,11 @@ async def stories(workspace: Workspace) -> AsyncIterator[Story]:
         raise ConnectionError("the controller ended before it told anything")
     with JournalReader.open(workspace.state_dir, workspace.access()) as reader:
         teller = Teller(reader)
-        yield teller.story(first)
+        story = teller.story(first)
+        warned = await _warnings(workspace, story)
+        yield replace(story, warnings=story.warnings or warned)
         async for frame in frames:
-            yield teller.story(frame)
+            story = teller.story(frame)
+            seen = any(one.instances for one in story.dials)
+            yield story if seen else replace(story, warnings=warned)
             await clock.sleep(TELL_MS)

@@ -129,30 +129,37 @@ def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
                     f"{state.estate}, journal "
                     f"{state.journal[:12]}",
                     "let that journal's controller finish; if it is gone for good, "
-                    "take the claim off the device by hand",
+                    "take the claim off the device by hand (docs/stores.md)",
                 )
             unmerged = glass.unmerged_reason(state, name, claim)
             if unmerged is not None:
                 return unmerged
             if glass.outranked(state, claim):
                 continue
-            if claim.epoch > state.epoch:
+            if claim.epoch > state.epoch and state.controller:
                 return _fenced(
                     "FENCED-OFF",
                     f"dial {name} carries epoch {claim.epoch}{_who(claim)}; this "
                     f"controller has {state.epoch}",
-                    "where another controller leads, let it; where it was given up or "
-                    "its journal was moved, lead from the newest journal",
+                    "where another controller leads, let it; where the store was "
+                    "restored or moved, lead from the newest one",
                 )
-            if claim.seq > state.seq and glass.numbered(state, claim):
-                return _fenced(
-                    "JOURNAL-BEHIND",
-                    f"dial {name} holds the claim of record {claim.seq}; the journal "
-                    f"ends at {state.seq}",
-                    "an older copy leads here: bring back the newest one, the whole "
-                    "directory of the journal, or what its store held last",
-                )
+            newer = claim.epoch > state.epoch
+            if newer or (claim.seq > state.seq and glass.numbered(state, claim)):
+                return _behind(state, name, claim)
     return None
+
+
+def _behind(state: JournalState, dial: str, claim: Claim) -> Reason:
+    """Why a dial knows of records or epochs that this journal has not."""
+    return _fenced(
+        "JOURNAL-BEHIND",
+        f"dial {dial} holds the claim of record {claim.seq}, epoch {claim.epoch}"
+        f"{_who(claim)}; the journal ends at record {state.seq}, epoch {state.epoch}",
+        "an older copy was restored here, or the journal went on elsewhere: bring back "
+        "the newest one, the whole directory, or lead where it lies now; if it is gone "
+        "for good, docs/stores.md says how to begin anew",
+    )
 
 
 def _who(claim: Claim) -> str:

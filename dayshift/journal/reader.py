@@ -32,7 +32,6 @@ from dayshift.journal.emergency import (
 from dayshift.journal.findings import emergency_state, snapshot_base
 from dayshift.journal.recovery import Emergency
 from dayshift.journal.stores import HERE, Access, open_reader
-from dayshift.model.dial import Claim
 from dayshift.model.records import Genesis, Record
 from dayshift.model.units import Clock
 
@@ -147,23 +146,6 @@ class JournalView:
     def take(self, token: str) -> None:
         """Remove a message; one that is gone already is no error."""
         self._store.take(token)
-
-    def claim_reason(self, claim: Claim) -> Reason | None:
-        """Why a dial's claim shows that this journal lost its end, or None.
-
-        Why: acting on a journal that forgot what it did would do it again.
-        Holds: a claim of this journal never names a record that is not in it.
-        """
-        if claim.journal != self.journal_id or claim.seq <= self.head.seq:
-            return None
-        return Reason(
-            "JOURNAL-BEHIND",
-            f"a dial holds the claim of record {claim.seq}; "
-            f"this journal ends at record {self.head.seq}",
-            because="an older copy of the journal was restored, or its end was cut off",
-            so="nothing moved; the dial keeps what it has",
-            next="bring back the newest copy of the journal's whole directory",
-        )
 
     def close(self) -> None:
         self._store.close()

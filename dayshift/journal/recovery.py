@@ -140,8 +140,8 @@ _WHOLE = frozenset({Chain.WHOLE})
 _REACHED = frozenset({Witness.NONE, Witness.LEVEL, Witness.AHEAD})
 _UNUSED = frozenset({Emergency.ABSENT, Emergency.READY})
 _RESTORE = (
-    "bring back the newest copy of the whole directory; if there is none, move it "
-    "aside, start a new journal, and `dayshift adopt` each dial"
+    "bring back the newest copy of the whole directory; if there is none, begin anew "
+    "as docs/stores.md says"
 )
 
 TABLE: tuple[Cell, ...] = (
@@ -336,7 +336,8 @@ TABLE: tuple[Cell, ...] = (
         emergency=frozenset({Emergency.DAMAGED}),
         what="the emergency journal lost entries",
         because="what was written there in an emergency cannot be read any more",
-        next="move the file `emergency` aside, then `dayshift adopt` each dial",
+        next="compare the dials with `dayshift check`, put back what is not as it "
+        "should be, and move the file `emergency` aside",
     ),
 )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from dayshift.errors import Reason, SettingsInvalid
+from dayshift.core.state import JournalState
+from dayshift.errors import DayshiftError, Reason, SettingsInvalid
 from dayshift.journal.reader import JournalReader
 from dayshift.model.estate import Estate
 from dayshift.model.plan import Plan
 from dayshift.model.units import Clock, Entropy
 from dayshift.runtime.clock import RealClock, SystemEntropy
+from dayshift.runtime.glance import claims_reason
 from dayshift.runtime.locating import access_to
 from dayshift.runtime.session import Session, Workspace, first_difference
 
@@ -56,3 +58,10 @@ class RealGround:
             so="nothing moved",
             next="bring the same dayshift.yaml to every controller, then plan again",
         )
+
+    async def claims_reason(self, state: JournalState) -> Reason | None:
+        """One look at the dials; nothing of it keeps a controller from leading."""
+        with contextlib.suppress(DayshiftError):
+            estate = self._load()
+            return await claims_reason(self._workspace, estate, state, self.clock)
+        return None

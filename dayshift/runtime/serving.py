@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Protocol
 
+from dayshift.core.state import JournalState
 from dayshift.errors import (
     DayshiftError,
     JournalFull,
@@ -65,6 +66,10 @@ class Ground(Protocol):
 
     def plan_reason(self, plan: Plan) -> Reason | None:
         """Why a plan that was sent here is not one of this estate, or None."""
+        ...
+
+    async def claims_reason(self, state: JournalState) -> Reason | None:
+        """Why the dials show that this journal lost its end, or is not theirs."""
         ...
 
 
@@ -138,6 +143,7 @@ class Serving:
         self._turn(Role.LEADS, f"epoch {session.journal.epoch}")
         work = asyncio.create_task(leader.run())
         lost = asyncio.create_task(self._until_lost(session))
+        warn = asyncio.create_task(self._warn(session.state))
         stop = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({work, lost, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -145,11 +151,17 @@ class Serving:
                 leader.stop()
                 await self._at_most(SETTLE_MS, work)
         finally:
-            await _end(work, lost, stop)
+            await _end(work, lost, stop, warn)
             self._leader = None
             with contextlib.suppress(JournalHeld, JournalFull):
                 session.close()
         self._step_down(work)
+
+    async def _warn(self, state: JournalState) -> None:
+        """A journal that was restored leads like any other; only the dials know."""
+        reason = await self.ground.claims_reason(state)
+        if reason is not None:
+            self._say(f"{self.name} warns: {reason}")
 
     def _step_down(self, work: asyncio.Task[None]) -> None:
         """Why it leads no more; what only a person can mend ends the process."""

@@ -230,7 +230,8 @@ class Story(msgspec.Struct, frozen=True):
     `status` is running, paused, held, closed, or idle where no run ever was; `watched`
     is false when no controller looks at the run, `silent` true when one lives and does
     not answer. `regions` are in the estate's order, `order` are the regions of the run
-    in the order of their passes.
+    in the order of their passes. `warnings` say why this journal must not be believed
+    or led, as the dials know it.
     """
 
     format: int
@@ -276,6 +277,7 @@ class Story(msgspec.Struct, frozen=True):
     dials: tuple[DialStory, ...] = ()
     duties: tuple[DutyStory, ...] = ()
     timeline: tuple[Event, ...] = ()
+    warnings: tuple[Reason, ...] = ()
 
     def region_of(self, name: str) -> RegionStory | None:
         return next((one for one in self.regions if one.name == name), None)

@@ -85,9 +85,11 @@ def _head(story: Story, width: int, glyphs: Glyphs, zone: tzinfo | None) -> list
     name = Text.assemble(" ", (story.estate, "bold"), "  ", status)
     clock = Text(f"{words.both(story.wall_ms, zone)} ", "dim")
     duty = Text(f"on duty {story.on_duty} " if story.on_duty else "", "dim")
+    warned = [Text(f" {one.code}: {one.what}", "bold red") for one in story.warnings]
     return [
         _sides(name, clock, width),
         _sides(Text(f" {phrases.subject(story)}"), duty, width),
+        *warned,
         Text(glyphs.line * width, "dim"),
     ]
 

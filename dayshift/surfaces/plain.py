@@ -82,6 +82,9 @@ def _changes(previous: Story | None, story: Story) -> Iterable[tuple[str, str, s
     for region, line in _said(story).items():
         if line and line != said.get(region):
             yield " ", region, f"| {line}"
+    for reason in story.warnings:
+        if previous is None or reason not in previous.warnings:
+            yield "!", "", f"{reason.code}: {reason.what}"
     if not story.watched and (previous is None or previous.watched):
         yield "!", "", phrases.unwatched(story)
 
@@ -134,7 +137,13 @@ def _heading(story: Story, zone: tzinfo | None) -> list[str]:
         out.append(story.why)
     if story.status not in ("closed", "idle") and not story.watched:
         out.append(phrases.unwatched(story))
-    return out
+    return out + _warned(story)
+
+
+def _warned(story: Story) -> list[str]:
+    """What is wrong with this journal itself, where a hold does not say it already."""
+    held = story.hold.reason.code if story.hold else ""
+    return [f"WARNING {one}" for one in story.warnings if one.code != held]
 
 
 def _table(story: Story) -> list[str]:
@@ -258,14 +267,17 @@ def _exits(story: Story) -> list[str]:
 def explain_page(story: Story, zone: tzinfo | None = None) -> str:
     """Why it waits, on which evidence, and what would move it."""
     if not story.run:
-        return f"{story.estate}: no run is open; nothing is waited for\n"
+        nothing = f"{story.estate}: no run is open; nothing is waited for"
+        return "\n".join([nothing, *_warned(story)]) + "\n"
     out = [
         f"{story.estate} · {phrases.status(story).upper()} · "
         f"{words.both(story.wall_ms, zone)}"
     ]
     here = story.here
     if story.status == "closed":
-        return "\n".join([*out, "the run has ended; nothing is waited for"]) + "\n"
+        ended = "the run has ended; nothing is waited for"
+        return "\n".join([*out, ended, *_warned(story)]) + "\n"
+    out += _warned(story)
     if here is not None:
         out += ["", *_journey(here, table=True)]
     if not story.watched:

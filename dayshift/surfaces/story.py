@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from dayshift.core import guards
 from dayshift.core.decision import Decision
 from dayshift.core.exits import exits
 from dayshift.core.state import JournalState, RunState
 from dayshift.core.steering import baseline, served
 from dayshift.core.times import times
+from dayshift.errors import Reason
 from dayshift.model.dial import DialReading, Setting
 from dayshift.model.estate import Estate, Service
 from dayshift.model.evidence import Side
@@ -86,7 +88,13 @@ def tell(
         dials=_dials(state, plan, sight, now),
         duties=_duties(plan.estate, sight),
         timeline=tuple(events[-TIMELINE_MAX:]),
+        warnings=_warnings(state, sight),
     )
+
+
+def _warnings(state: JournalState, sight: Sight | None) -> tuple[Reason, ...]:
+    reason = guards.claims_reason(state, sight) if sight else None
+    return () if reason is None else (reason,)
 
 
 def _controllers(state: JournalState) -> tuple[ControllerStory, ...]:

@@ -22,7 +22,6 @@ from dayshift.journal.recovery import Chain
 from dayshift.journal.signing import public_keys, read_note
 from dayshift.journal.stores import HERE
 from dayshift.journal.stores.sqlite import SqliteStore
-from dayshift.model.dial import Claim
 from dayshift.model.records import Genesis, Lease, Observed
 from tests.journal.desk import TickingClock, edit, open_journal, phased, written
 
@@ -220,18 +219,6 @@ def test_a_lost_private_key_does_not_orphan_old_signatures(folder):
         keys = public_keys(folder)
         assert len(keys) == 2
         assert all(read_note(one, keys) for one in journal.signed_heads())
-
-
-def test_a_claim_ahead_of_the_journal_means_that_it_lost_its_end(folder):
-    with open_journal(folder) as journal:
-        claim = Claim("demo", journal.journal_id, 1, journal.head.seq)
-        assert journal.claim_reason(claim) is None
-        ahead = Claim("demo", journal.journal_id, 1, journal.head.seq + 1)
-        reason = journal.claim_reason(ahead)
-        assert reason is not None and reason.code == "JOURNAL-BEHIND"
-        assert "record 3" in reason.what and "record 2" in reason.what
-        foreign = Claim("demo", "another", 1, 99)
-        assert journal.claim_reason(foreign) is None
 
 
 def test_a_journal_of_a_newer_dayshift_may_not_be_led(folder):

@@ -11,6 +11,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -394,12 +395,33 @@ def test_a_person_gives_their_word(lab: estate.LabSpec) -> None:
 
 
 def test_evacuated_and_returned_at_once(lab: estate.LabSpec) -> None:
+    """And from then on an old copy of the journal is known for what it is."""
+    journal, newest = Path(lab.dir, ".dayshift"), Path(lab.dir, "newest")
+    old = Path(lab.dir, "old")
     out = typed(lab, "evacuate", "fra", "--reason", "fire alarm", "--yes")
     assert out.returncode == 0, out.stdout
     assert weights(lab) == {"fra": 0, "ber": 10_000}
+    shutil.copytree(journal, old, ignore=shutil.ignore_patterns("*.sock"))
     back = typed(lab, "return", "fra", "--now", "--yes")
     assert back.returncode == 0, back.stdout
     assert weights(lab) == USUAL
+    assert status(lab)["warnings"] == []
+
+    journal.rename(newest)
+    old.rename(journal)
+    try:
+        for verb in ("status", "watch", "explain"):
+            told = typed(lab, verb)
+            assert told.returncode == 0
+            assert "WARNING JOURNAL-BEHIND: dial entry holds" in told.stdout
+            assert "bring back the newest one" in told.stdout
+        assert status(lab)["warnings"][0]["code"] == "JOURNAL-BEHIND"
+        held = typed(lab, "return", "fra", "--yes", "--exit-when-held")
+        assert held.returncode == 3 and "HELD fra, JOURNAL-BEHIND" in held.stdout
+        assert weights(lab) == USUAL
+    finally:
+        journal.rename(old)
+        newest.rename(journal)
 
 
 def test_a_controller_killed_for_good(lab: estate.LabSpec) -> None:

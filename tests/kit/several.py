@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from dayshift.core import guards
+from dayshift.core.state import JournalState
 from dayshift.errors import JournalError, Reason
 from dayshift.journal import stores
 from dayshift.journal.codec import decode_record
@@ -24,6 +26,7 @@ from dayshift.model.estate import ControllerSpec, Estate, StoreSpec
 from dayshift.model.plan import Plan
 from dayshift.model.points import Point
 from dayshift.model.records import Action, Answered
+from dayshift.model.sight import Sight
 from dayshift.model.units import Instant
 from dayshift.runtime import messages
 from dayshift.runtime.serving import Role, Serving
@@ -177,6 +180,11 @@ class RigGround:
 
     def plan_reason(self, plan: Plan) -> Reason | None:
         return None
+
+    async def claims_reason(self, state: JournalState) -> Reason | None:
+        reading = await self._several.rig.dial.read()
+        sight = Sight(at=self.clock.now(), dials={reading.dial: reading})
+        return guards.claims_reason(state, sight)
 
 
 class Several:

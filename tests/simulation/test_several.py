@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dayshift.journal import stores
 from dayshift.model import records as r
@@ -109,6 +110,27 @@ def test_requests_at_a_follower_reach_the_leader(tmp_path: Path) -> None:
     abort = next(one for one in asked if one.verb == "abort")
     assert (abort.person, abort.args["uid"]) == ("eve", "1000")
     assert abort.args["at"] in several.serving
+
+
+def test_a_leader_of_an_older_copy_says_so_at_once(tmp_path: Path) -> None:
+    """No run is open, so nothing else reads the dials: its log warns."""
+    names: list[str] = []
+
+    async def deed(several: Several) -> None:
+        await several.open(several.followers()[0])
+        await several.until(several.ended)
+        assert not any("warns" in one for one in several.said)
+        device = several.rig.world.devices[0]
+        assert device.claim is not None
+        device.claim = replace(device.claim, seq=10**6)
+        names.append(several.leader)
+        several.serving[names[0]].stop()
+        await several.until(lambda: any("warns" in one for one in several.said))
+
+    several = play(tmp_path, deed)
+    warned = [one for one in several.said if "warns" in one]
+    assert len(warned) == 1 and "JOURNAL-BEHIND" in warned[0]
+    assert "1000000" in warned[0] and not warned[0].startswith(names[0])
 
 
 def test_without_a_leader_a_request_is_withdrawn(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -161,6 +161,7 @@ def test_the_edge_of_what_can_be_drawn(points: list[GatePoint]) -> None:
                 assert 0 <= x <= WIDE and 0 <= y <= HIGH
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(
