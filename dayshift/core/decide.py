@@ -109,7 +109,7 @@ def _decision(desk: Desk) -> Decision:
         actions=tuple(desk.actions),
         wake_ms=1 if desk.records else desk.wake_ms,
         waiting=tuple(desk.waiting),
-        exits=exits(desk.run, desk.plan),
+        exits=exits(desk.state, desk.sight),
         times=times(desk.here, desk.plan, desk.now),
         renewals=leases.renewals(desk),
     )

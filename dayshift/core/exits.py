@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dayshift.core.decision import Exit
-from dayshift.core.state import PassState, RunState, Status
+from dayshift.core.state import JournalState, PassState, RunState, Status
 from dayshift.core.transitions import ENDED, OUT
 from dayshift.core.working import attempt_begun
+from dayshift.errors import Reason
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.records import Phase
+from dayshift.model.sight import Sight
+
+CLOSABLE = OUT | {Phase.LEFT_DRAINED}
+"""Phases in which a run may end with its region out."""
 
 
-def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
-    """What may be typed now; empty while the run goes on by itself."""
+def exits(state: JournalState, sight: Sight | None) -> tuple[Exit, ...]:
+    """What may be typed now; empty while the run goes on by itself.
+
+    Holds: what stands here is granted (`requests`), and what does not is refused; where
+    nobody looks (no sight), what depends on the dials is found out when it is typed.
+    """
+    if state.run is None:
+        return ()
+    run, plan = state.run, state.plan
     if run.status is Status.PAUSED:
         return (
             Exit("dayshift resume", "goes on where it stopped"),
@@ -34,12 +46,13 @@ def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
             )
         )
     if drifted(run):
-        out.append(Exit("dayshift adopt", _adopt(here)))
+        if sight is None or adopt_reason(state, sight) is None:
+            out.append(Exit("dayshift adopt", _adopt(here)))
         then = f"once what the dial shows is adopted: {abort_consequence(run, plan)}"
         out.append(Exit("dayshift abort", then))
         return tuple(out)
     out.append(Exit("dayshift abort", abort_consequence(run, plan)))
-    if here.phase in OUT:
+    if here.phase in CLOSABLE:
         out.append(
             Exit(
                 "dayshift close --leave-drained",
@@ -48,6 +61,23 @@ def exits(run: RunState, plan: Plan) -> tuple[Exit, ...]:
             )
         )
     return tuple(out)
+
+
+def adopt_reason(state: JournalState, sight: Sight) -> Reason | None:
+    """Why what the dials show now cannot become the expected."""
+    for dial, usual in sorted(state.plan.baseline.items()):
+        reading = sight.dials.get(dial)
+        if reading is None or reading.setting is None:
+            return _not_adopted("DIAL-UNREACHABLE", f"dial {dial} cannot be read now")
+        fault = reading.setting.fault()
+        if fault and reading.setting != state.confirmed.get(dial, usual):
+            return _not_adopted("LAST-SERVER", f"dial {dial}: {fault}")
+    return None
+
+
+def _not_adopted(code: str, what: str) -> Reason:
+    next_step = "bring the dial back by hand, then see `dayshift status`"
+    return Reason(code, what, so="nothing moved", next=next_step)
 
 
 def drifted(run: RunState) -> bool:
@@ -96,7 +126,10 @@ def abort_consequence(run: RunState, plan: Plan) -> str:
     here = run.now_at
     region = here.region
     shares = _usual(plan, region)
-    if here.phase in ENDED or here.phase in (Phase.SERVING, Phase.PREFLIGHT):
+    begun = here.phase not in (Phase.SERVING, Phase.PREFLIGHT)
+    if plan.verb is Verb.RETURN and not begun:
+        return f"nothing moves; {region} stays drained"
+    if here.phase in ENDED or not begun:
         return f"nothing more moves; shares stay {shares}"
     if plan.verb is Verb.RETURN:
         return f"{region} goes to 0.00 % and stays drained"

@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from dayshift.core import overrides, working
 from dayshift.core.desk import Desk
-from dayshift.core.exits import drifted, unfinished_step
+from dayshift.core.exits import (
+    CLOSABLE,
+    adopt_reason,
+    drifted,
+    unfinished_step,
+)
 from dayshift.core.state import Status
 from dayshift.core.transitions import OUT
 from dayshift.errors import Reason
@@ -125,15 +130,13 @@ def _adopt(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | Non
     """
     if not drifted(desk.run):
         return _refused("NO-DRIFT", "the run is not held for a dial that drifted")
+    reason = adopt_reason(desk.state, desk.sight)
+    if reason is not None:
+        return reason
     feeding: list[str] = []
     for dial, usual in sorted(desk.plan.baseline.items()):
-        reading = desk.sight.dials.get(dial)
-        if reading is None or reading.setting is None:
-            return _refused("DIAL-UNREACHABLE", f"dial {dial} cannot be read now")
-        if reading.setting != desk.state.confirmed.get(dial, usual):
-            fault = reading.setting.fault()
-            if fault:
-                return _refused("LAST-SERVER", f"dial {dial}: {fault}")
+        reading = desk.sight.dials[dial]
+        if reading.setting and reading.setting != desk.state.confirmed.get(dial, usual):
             claim = reading.instances[0].claim
             extra.append(Adopted(dial, reading.setting, claim))
             if desk.here.phase in DRAINED and _feeds(reading.setting, desk.region):
@@ -211,13 +214,11 @@ def _close(desk: Desk, request: Requested, extra: list[AnyBody]) -> Reason | Non
         return _not("held", request)
     if drifted(desk.run) and here.phase in OUT:
         return _refused("NOT-DRAINED", "a dial shows what nobody here asked for")
-    if here.phase in (Phase.SERVING, Phase.PREFLIGHT):
-        return None
     if here.phase is Phase.LEFT_DRAINED:
         still = ", ".join(desk.run.brackets) or "nothing"
         extra.append(RunClosed(RunResult.LEFT_DRAINED, f"closed; open: {still}"))
         return None
-    if here.phase not in OUT:
+    if here.phase not in CLOSABLE:
         return _refused("NOT-DRAINED", f"{here.region} is {here.phase.value}")
     why = request.args.get("reason") or "closed"
     extra.append(Phased(here.region, here.phase, Phase.LEFT_DRAINED, why))

@@ -83,7 +83,7 @@ def tell(
         regions=_regions(state, run, plan, sight, events, now),
         waiting=decision.waiting if decision else (),
         hold=_hold(run, now),
-        exits=exits(run, plan),
+        exits=exits(state, sight),
         times=decision.times if decision else times(run.now_at, plan, now),
         dials=_dials(state, plan, sight, now),
         duties=_duties(plan.estate, sight),

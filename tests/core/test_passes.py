@@ -249,7 +249,7 @@ def test_a_running_step_is_never_taken_as_done_by_hand() -> None:
     play.until_held()
     assert play.run.hold is not None
     assert play.run.hold.reason.code == "TRIPWIRE"
-    ways = [one.command for one in exits(play.run, play.plan)]
+    ways = [one.command for one in exits(play.state, play.sight())]
     assert not [one for one in ways if "done-by-hand" in one], ways
     answer = play.ask("done-by-hand", step="upgrade")
     assert answer.reason is not None

@@ -316,7 +316,7 @@ class Tale:
             return Decision(waiting=self.waiting)
         return Decision(
             waiting=self.waiting,
-            exits=exits(run, self.plan),
+            exits=exits(self.state, self.sight),
             times=times(run.now_at, self.plan, self.now()),
         )
 

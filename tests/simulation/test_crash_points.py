@@ -154,7 +154,7 @@ async def die_and_go_on(
     if rig.clock.now().mono_ms - begun > SAFE_MS:
         found.append(f"not safe after {SAFE_MS} ms")
     await shift.until(lambda: shift.closed() or shift.held())
-    if shift.held() and not exits(shift.run, rig.plan):
+    if shift.held() and not exits(shift.controller.state, None):
         found.append("held without an exit")
     if hook.kind not in SCENES and shift.run.result is not RunResult.DONE:
         found.append(f"a crash stopped the run: {shift.run.hold}")
