@@ -13,15 +13,30 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from scale_bench import measure
-from scale_bench.measure import Seeing, Size
+from scale_bench.measure import Loading, Seeing, Size
 from scale_bench.table import Measured, markdown, missed, write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
+
+
+def _loading(regions: int, services: int) -> Loading:
+    """Imported here alone: what loads files weighs as much as the core."""
+    from scale_bench.loading import loading
+
+    return loading(regions, services)
+
+
+PARTS: dict[str, Callable[[int, int], msgspec.Struct]] = {
+    "core": measure.core,
+    "seeing": measure.seeing,
+    "loading": _loading,
+}
 T = TypeVar("T")
 
 
@@ -39,6 +54,7 @@ def everything(regions: list[int], services: int) -> Measured:
     return Measured(
         tuple(apart("core", one, services, Size) for one in ordered),
         tuple(apart("seeing", one, services, Seeing) for one in ordered),
+        tuple(apart("loading", one, services, Loading) for one in ordered),
     )
 
 
@@ -49,7 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--part", choices=["core", "seeing"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.part and len(options.regions) < 2:
         parser.error("growth needs two sizes")
@@ -59,8 +75,7 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     options = _options()
     if options.part:
-        work = measure.core if options.part == "core" else measure.seeing
-        found = work(options.regions[0], options.services)
+        found = PARTS[options.part](options.regions[0], options.services)
         sys.stdout.write(msgspec.json.encode(found).decode())
         return 0
     measured = everything(options.regions, options.services)

@@ -14,9 +14,13 @@ DIALS_MAX = 256
 RUNGS_MAX = 32
 STEPS_MAX = 256
 NAME_LENGTH_MAX = 63
-FILE_BYTES_MAX = 1_048_576
+FILE_BYTES_MAX = 4_194_304
 PLACES_MAX = 100_000
 """Services times regions: what `bench/scale.py` proves."""
+FILE_WRITTEN_MAX = 300_000
+"""Keys and values as they are written: reading a file stays a matter of seconds."""
+FILE_VALUES_MAX = 16 * PLACES_MAX
+"""Values once aliases are followed: what two meters and a probe take in each place."""
 WHOLE_PLACES_MAX = 256
 """Places (a service in a region) up to which the journal keeps every one of them."""
 RECORD_BYTES_MAX = 1_048_576

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import gc
 import resource
-import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -31,9 +28,8 @@ from dayshift.model.sight import Sight
 from dayshift.model.units import Instant
 from scale_bench import estates
 from scale_bench.running import Moment, Running
+from scale_bench.timing import ONCE, best_us
 
-T = TypeVar("T")
-TRIES, ONCE = 7, 1
 READINGS = 2
 
 
@@ -72,14 +68,13 @@ class Seeing(msgspec.Struct, frozen=True):
     memory_kib: int
 
 
-def best_us(work: Callable[[], T], tries: int = TRIES) -> tuple[int, T]:
-    """The least processor time of several tries, and the last result."""
-    times = []
-    for _ in range(tries):
-        begin = time.process_time_ns()
-        result = work()
-        times.append(time.process_time_ns() - begin)
-    return min(times) // 1_000, result
+class Loading(msgspec.Struct, frozen=True):
+    """What a `dayshift.yaml` of one size costs, measured apart from the core."""
+
+    regions: int
+    load_us: int
+    file_bytes: int
+    memory_kib: int
 
 
 def core(regions: int, services: int) -> Size:

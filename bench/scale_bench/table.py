@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from scale_bench.measure import Seeing, Size
+from scale_bench.measure import Loading, Seeing, Size
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-STEP_MS_MAX, MEMORY_MIB_MAX = 50, 300
+STEP_MS_MAX, MEMORY_MIB_MAX, LOAD_MS_MAX = 50, 300, 10_000
 N_LOG_N_SLACK = 0.15
 """What caches of the processor may add to an exponent: the working set of the largest
 size is beyond them."""
@@ -24,6 +24,7 @@ class Measured(msgspec.Struct, frozen=True):
 
     sizes: tuple[Size, ...]
     seen: tuple[Seeing, ...]
+    loaded: tuple[Loading, ...]
 
 
 Value = Callable[[Size], int]
@@ -58,12 +59,17 @@ def markdown(measured: Measured) -> str:
         figures = [_ms(value(one)) for one in sizes]
         lines.append(_line(name, figures, _shown(exponent(sizes, value))))
     lines.append(_line("a look of the watch", *_seen(measured)))
+    lines.append(_line("load `dayshift.yaml`", *_loaded(measured)))
     lines += [
         _line("plan, bytes", [f"{one.plan_bytes:,}" for one in sizes], ""),
         _line("its record", [f"{one.plan_record_bytes:,}" for one in sizes], ""),
         _line("a kept sight, bytes", [f"{one.kept_bytes:,}" for one in sizes], ""),
         _line("**memory, core**", [_mib(one.memory_kib) for one in sizes], ""),
         _line("memory, watch", [_mib(one.memory_kib) for one in measured.seen], ""),
+        _line("memory, loading", [_mib(one.memory_kib) for one in measured.loaded], ""),
+        _line(
+            "the file, bytes", [f"{one.file_bytes:,}" for one in measured.loaded], ""
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -71,6 +77,11 @@ def markdown(measured: Measured) -> str:
 def _seen(measured: Measured) -> tuple[list[str], str]:
     looks = [(one.regions, one.sight_us) for one in measured.seen]
     return [_ms(us) for _, us in looks], _shown(_slope(looks))
+
+
+def _loaded(measured: Measured) -> tuple[list[str], str]:
+    loads = [(one.regions, one.load_us) for one in measured.loaded]
+    return [_ms(us) for _, us in loads], _shown(_slope(loads))
 
 
 def _line(name: str, figures: Sequence[str], last: str) -> str:
@@ -118,6 +129,9 @@ def missed(measured: Measured) -> tuple[str, ...]:
     if largest.memory_kib > MEMORY_MIB_MAX * 1024:
         took = _mib(largest.memory_kib)
         found.append(f"the core takes {took} (limit {MEMORY_MIB_MAX} MiB)")
+    took_us = measured.loaded[-1].load_us
+    if took_us > LOAD_MS_MAX * 1_000:
+        found.append(f"the file loads in {_ms(took_us)} (limit {LOAD_MS_MAX} ms)")
     limit = allowed(measured.sizes)
     for name, value in TIMES:
         slope = exponent(measured.sizes, value)

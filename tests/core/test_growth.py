@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-from scale_bench import estates, measure
+from scale_bench import estates, loading, measure
 from scale_bench.running import Moment, Running
 from scale_bench.table import BEGIN, END, write
 
@@ -27,6 +27,9 @@ from dayshift.core.keeping import kept
 from dayshift.core.watch import Watch
 from dayshift.model.plan import Plan, Verb
 from dayshift.model.units import Instant
+from dayshift.runtime import wiring
+from dayshift.runtime.settings import yaml_source
+from dayshift.runtime.settings.load import load_estate
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 SMALL, LARGE, SERVICES = 50, 100, 6
@@ -143,7 +146,21 @@ def test_the_benchmark_runs_and_finds_what_is_missed(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert [one["places"] for one in found["sizes"]] == [6, 12]
     assert [one["regions"] for one in found["seen"]] == [2, 4]
+    assert [one["regions"] for one in found["loaded"]] == [2, 4]
     page = tmp_path / "scale.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write(page, "new\n")
     assert page.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+
+
+def test_what_aliases_repeat_is_counted_not_copied(tmp_path: Path) -> None:
+    """A thousand regions times a hundred services: more than a million values."""
+    path = tmp_path / "dayshift.yaml"
+    path.write_text(loading.text(1_000, 100))
+    source = yaml_source.read(path)
+    services = list(source.data["services"].values())
+    assert len(services) == 100
+    assert len({id(one["shares"]) for one in services}) == 1
+    assert source.line(("services", "s099", "shares", "r0999")) == 1_005
+    estate = load_estate(path, wiring.options_of)
+    assert (len(estate.regions), len(estate.services)) == (1_000, 100)

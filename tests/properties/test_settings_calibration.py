@@ -119,7 +119,7 @@ def test_where_nothing_can_be_written_the_old_file_stays(tmp_path: Path) -> None
     path = tmp_path / NAME
     write_calibrations(path, "demo", [LEARNED])
     before = path.read_bytes()
-    many = [replace(LEARNED, stream=f"shop/c{n}") for n in range(3_000)]
+    many = [replace(LEARNED, stream=f"shop/c{n}") for n in range(12_000)]
     with pytest.raises(SettingsInvalid, match="can be read") as caught:
         write_calibrations(path, "demo", many)
     assert caught.value.reason.next

@@ -307,7 +307,7 @@ def test_what_follows_from_a_fault_is_not_told(tmp_path: Path) -> None:
         ("estate: demo\nregions:\nservices:\n", "VALUE-INVALID"),
         ("estate: &a [*a]\n", "YAML-ALIAS"),
         ("estate: " + "[" * 5_000, "FILE-TOO-LARGE"),
-        ("a: 0\n" * 300_000, "FILE-TOO-LARGE"),
+        ("a: 0\n" * 900_000, "FILE-TOO-LARGE"),
         ("estate: a\x00b\n", "FILE-ENCODING"),
         ('estate: "\\ud800"\n', "FILE-ENCODING"),
     ],
@@ -324,6 +324,14 @@ def test_aliases_cannot_explode(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         estate_of("\n".join(bomb), tmp_path)
     told(caught.value, "FILE-TOO-LARGE")
+
+
+def test_more_values_than_can_be_read_soon_are_refused(tmp_path: Path) -> None:
+    """Below the limit of bytes; and before they are all read."""
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of("estate: [" + "0," * 400_000 + "]", tmp_path)
+    reason = told(caught.value, "FILE-TOO-LARGE")
+    assert "300000" in reason.what and "&row" in reason.next
 
 
 def test_an_alias_is_a_value_like_any(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ undoes anything. Not here: one Envoy's word (`envoy_instance`), the file (`rds_f
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Self
@@ -77,7 +78,8 @@ class EnvoyDial:
                 ("instance name", [one.name for one in self.instances]),
                 ("rds_file", [one.rds_file for one in self.instances]),
             ):
-                twice = sorted({one for one in values if values.count(one) > 1})
+                often = Counter(values)
+                twice = sorted(one for one, times in often.items() if times > 1)
                 if twice:
                     raise ValueError(f"{what} {twice[0]!r} is named twice")
             return self

@@ -266,12 +266,13 @@ def region_map(
     wanted: Iterable[str] | None = None,
 ) -> None:
     """Note regions that a mapping names wrongly or leaves out."""
-    found = list(named)
+    found, there = list(named), set(regions)
     for name in found:
-        if name not in regions:
+        if name not in there:
             unknown_region(name, regions, (*path, name), source)
+    missing = there.difference(found)
     for name in regions if wanted is None else wanted:
-        if name in regions and name not in found:
+        if name in missing:
             what = f"says nothing about region {short(name)}"
             source.fault("REGION-MISSING", path, what, f"add {short(name)}", EXPLICIT)
 
@@ -283,12 +284,14 @@ def named_regions(
     if not named:
         next_step = "name the regions, or remove the key"
         source.fault("TARGETS-EMPTY", path, "names no region", next_step, EXPLICIT)
+    there, before = set(regions), set()
     for number, name in enumerate(named):
-        if name not in regions:
+        if name not in there:
             unknown_region(name, regions, (*path, number), source)
-        elif name in named[:number]:
+        elif name in before:
             what = f"names {short(name)} a second time"
             source.fault("REGION-TWICE", (*path, number), what, "name it once")
+        before.add(name)
 
 
 def unknown_region(name: str, regions: list[str], path: Path_, source: Source) -> None:

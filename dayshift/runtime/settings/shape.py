@@ -208,7 +208,7 @@ def _in_file(loc: Path_, source: Source) -> Path_:
     """The part of a location that is the file's own (unions add words of theirs)."""
     path: Path_ = ()
     for part in loc:
-        if (*path, part) in source.lines:
+        if source.has((*path, part)):
             path = (*path, part)
     last = loc[-1] if loc else ""
     return path if path[-1:] == (last,) or not loc else (*path, last)

@@ -20,13 +20,20 @@ from ruamel.yaml import events as ev
 from ruamel.yaml.error import MarkedYAMLError
 
 from dayshift.errors import Reason, SettingsInvalid
-from dayshift.limits import FILE_BYTES_MAX
+from dayshift.limits import (
+    FILE_BYTES_MAX,
+    FILE_VALUES_MAX,
+    FILE_WRITTEN_MAX,
+)
 
 Path_ = tuple[str | int, ...]
-VALUES_MAX = 50_000
 DEPTH_MAX = 24
 REASONS_MAX = 100
 INTEGER_DIGITS_MAX = 15
+REPEATED = (
+    "write rows that repeat once and name them (`&row {…}`, then `*row`), or split "
+    "the estate"
+)
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -44,22 +51,53 @@ _UNPRINTABLE = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class Node:
+    """A value with its line; containers hold nodes, so that an alias costs nothing."""
+
+    __slots__ = ("closed", "line", "value")
+
+    def __init__(self, value: Any, line: int, closed: bool = True) -> None:
+        self.value = value
+        self.line = line
+        self.closed = closed
+
+
 @dataclass
 class Source:
     """A file's data and where each part of it stands."""
 
     name: str
     data: dict[str, Any] = field(default_factory=dict)
-    lines: dict[Path_, int] = field(default_factory=dict)
+    root: Node | None = None
     faults: dict[tuple[int, Reason], None] = field(default_factory=dict)
     spoiled: set[Path_] = field(default_factory=set)
     """Paths that are wrong by themselves; what follows from them is not told."""
 
     def line(self, path: Path_) -> int:
         """The line of `path`, or of the nearest part above it that exists."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
+        line = 1
+        for node in self._nodes(path):
+            line = node.line
+        return line
+
+    def has(self, path: Path_) -> bool:
+        """Whether the file has a part at `path`."""
+        return sum(1 for _ in self._nodes(path)) == len(path) + 1
+
+    def _nodes(self, path: Path_) -> Iterator[Node]:
+        """The parts on the way to `path`, the file itself first, while they exist."""
+        node = self.root
+        if node is None:
+            return
+        yield node
+        for part in path:
+            inside = node.value
+            if isinstance(inside, list):
+                inside = dict(enumerate(inside))
+            if not isinstance(inside, dict) or part not in inside:
+                return
+            node = inside[part]
+            yield node
 
     def where(self, path: Path_) -> str:
         """`dayshift.yaml:41`."""
@@ -137,7 +175,8 @@ def read(path: Path) -> Source:
             way_out = "start from what `dayshift init` writes"
             source.note(root.line, code, f"the file {what}", way_out)
             raise _Stop
-        source.data = builder.plain(root, ())
+        source.root = root
+        source.data = builder.plain(root)
         return source
     except _Stop:
         source.check()
@@ -175,7 +214,7 @@ def _text(path: Path, source: Source) -> str:
         raise _Stop from None
     if len(raw) > FILE_BYTES_MAX:
         what = f"the file has more than {FILE_BYTES_MAX} bytes"
-        source.note(1, "FILE-TOO-LARGE", what, "split the estate in two")
+        source.note(1, "FILE-TOO-LARGE", what, REPEATED)
         raise _Stop
     try:
         text = raw.decode("utf-8-sig")
@@ -195,30 +234,19 @@ def _text(path: Path, source: Source) -> str:
     return text
 
 
-class _Node:
-    """A value with its line; containers hold nodes, so that an alias costs nothing."""
-
-    __slots__ = ("closed", "line", "value")
-
-    def __init__(self, value: Any, line: int, closed: bool = True) -> None:
-        self.value = value
-        self.line = line
-        self.closed = closed
-
-
 class _Builder:
     """Turns the events of one document into nodes, and nodes into plain data."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.line = 1
-        self._anchors: dict[str, _Node] = {}
+        self._anchors: dict[str, Node] = {}
         self._depth = 0
-        self._values = 0
+        self._written = 0
 
-    def build(self, text: str) -> _Node:
+    def build(self, text: str) -> Node:
         """The root of the only document; an empty file has the value None."""
-        root: _Node | None = None
+        root: Node | None = None
         events = self._events(text)
         for event in events:
             if isinstance(event, ev.DocumentStartEvent):
@@ -229,7 +257,7 @@ class _Builder:
                     what = "the file asks for another YAML than 1.2"
                     self._stop("YAML-INVALID", what, "remove the line with %")
                 root = self._node(next(events), events)
-        return root or _Node(None, 1)
+        return root or Node(None, 1)
 
     def _events(self, text: str) -> Iterator[Any]:
         for event in YAML(typ="rt", pure=True).parse(io.StringIO(text)):
@@ -240,13 +268,17 @@ class _Builder:
         self.source.note(self.line, code, what, next_step)
         raise _Stop
 
-    def _node(self, event: Any, events: Iterator[Any]) -> _Node:
+    def _node(self, event: Any, events: Iterator[Any]) -> Node:
+        self._written += 1
+        if self._written > FILE_WRITTEN_MAX:
+            what = f"the file has more than {FILE_WRITTEN_MAX} keys and values"
+            self._stop("FILE-TOO-LARGE", what, REPEATED)
         if isinstance(event, ev.AliasEvent):
             return self._alias(event.anchor)
         if getattr(event, "tag", None):
             what = f"has the tag {short(str(event.tag))}"
             self.source.note(self.line, "YAML-TAG", what, "remove it; quote texts")
-        node = _Node(None, self.line, closed=False)
+        node = Node(None, self.line, closed=False)
         if event.anchor:
             self._anchors[event.anchor] = node
         if isinstance(event, ev.ScalarEvent):
@@ -262,7 +294,7 @@ class _Builder:
         node.closed = True
         return node
 
-    def _alias(self, anchor: str) -> _Node:
+    def _alias(self, anchor: str) -> Node:
         target = self._anchors.get(anchor)
         if target is None or not target.closed:
             told = "contains itself" if target else "was never anchored"
@@ -298,8 +330,8 @@ class _Builder:
             return 0
         return number
 
-    def _mapping(self, events: Iterator[Any]) -> dict[str, _Node]:
-        found: dict[str, _Node] = {}
+    def _mapping(self, events: Iterator[Any]) -> dict[str, Node]:
+        found: dict[str, Node] = {}
         for event in events:
             if isinstance(event, ev.MappingEndEvent):
                 break
@@ -315,29 +347,47 @@ class _Builder:
                 self.source.note(line, "KEY-TWICE", what, "keep one of the two")
                 continue
             # A person looks for the key; the value of an alias stands elsewhere.
-            found[key] = _Node(node.value, line)
+            found[key] = Node(node.value, line)
         return found
 
-    def _sequence(self, events: Iterator[Any]) -> list[_Node]:
-        found: list[_Node] = []
+    def _sequence(self, events: Iterator[Any]) -> list[Node]:
+        found: list[Node] = []
         for event in events:
             if isinstance(event, ev.SequenceEndEvent):
                 break
             line = self.line
-            found.append(_Node(self._node(event, events).value, line))
+            found.append(Node(self._node(event, events).value, line))
         return found
 
-    def plain(self, node: _Node, path: Path_) -> Any:
-        """Plain data, aliases expanded up to a bound, each path with its line."""
-        self._values += 1
-        if self._values > VALUES_MAX or len(path) > DEPTH_MAX:
-            self.line = node.line
-            what = f"has more than {VALUES_MAX} values, or nests them too deep"
+    def plain(self, root: Node) -> Any:
+        """Plain data; what aliases repeat is there once, and counted every time."""
+        data, values, depth = self._plain(root, {})
+        if values > FILE_VALUES_MAX or depth > DEPTH_MAX:
+            self.line = root.line
+            what = (
+                f"the file has {values} values with all that aliases repeat "
+                f"(limit {FILE_VALUES_MAX}), nested {depth} deep (limit {DEPTH_MAX})"
+            )
             self._stop("FILE-TOO-LARGE", what, "split the estate; use fewer aliases")
-        self.source.lines[path] = node.line
-        if isinstance(node.value, dict):
-            ones = node.value.items()
-            return {key: self.plain(one, (*path, key)) for key, one in ones}
-        if isinstance(node.value, list):
-            return [self.plain(one, (*path, i)) for i, one in enumerate(node.value)]
-        return node.value
+        return data
+
+    def _plain(
+        self, node: Node, known: dict[int, tuple[Any, int, int]]
+    ) -> tuple[Any, int, int]:
+        """The data of a node, how many values it has, and how deep it goes."""
+        inside = node.value
+        if not isinstance(inside, dict | list):
+            return inside, 1, 0
+        if id(inside) in known:
+            return known[id(inside)]
+        if isinstance(inside, dict):
+            parts = {key: self._plain(one, known) for key, one in inside.items()}
+            data: Any = {key: part[0] for key, part in parts.items()}
+            every = list(parts.values())
+        else:
+            every = [self._plain(one, known) for one in inside]
+            data = [part[0] for part in every]
+        values = 1 + sum(part[1] for part in every)
+        depth = 1 + max((part[2] for part in every), default=0)
+        known[id(inside)] = data, values, depth
+        return known[id(inside)]
