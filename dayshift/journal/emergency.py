@@ -51,6 +51,14 @@ class EmergencyLog(NamedTuple):
     def end(self) -> Head:
         return Head(self.rows[-1].seq, self.rows[-1].hash)
 
+    def after(self, count: int) -> EmergencyLog | None:
+        """What follows the first `count` entries; None if nothing does."""
+        if count >= len(self.rows):
+            return None
+        last = self.rows[count - 1] if count else None
+        base = Head(last.seq, last.hash) if last else self.base
+        return EmergencyLog(base, self.records[count:], self.rows[count:])
+
 
 class EmergencyDamaged(ValueError):
     """An acknowledged entry cannot be read any more."""

@@ -237,8 +237,7 @@ def _look_at_emergency(folder: Path, store: Store | None, found: _Found) -> None
         found.emergency = Emergency.DAMAGED
         found.detail = found.detail or str(error)
         return
-    found.emergency = emergency_state(store, log)
-    found.log = log
+    found.emergency, found.log = unmerged(store, log)
     if log is not None and found.emergency is Emergency.FOREIGN:
         found.detail = found.detail or (
             f"its first entry follows record {log.base.seq}, {log.base.hash[:16]}…"
@@ -253,17 +252,27 @@ def known_keys(folder: Path, store: Store | None) -> tuple[str, ...]:
     return (*ours, *(one for one in theirs if one not in ours))
 
 
-def emergency_state(store: Store | None, log: EmergencyLog | None) -> Emergency:
-    """How the entries of an emergency file stand to this store."""
+def unmerged(
+    store: Store | None, log: EmergencyLog | None
+) -> tuple[Emergency, EmergencyLog | None]:
+    """How the entries of an emergency file stand to this store, and those that it does
+    not have yet.
+
+    Why: a merge may land although nobody heard of it; the controller goes on in the
+    file then, behind entries that must not be chained again.
+    """
     if log is None:
-        return Emergency.READY
+        return Emergency.READY, None
     if store is None or store.hash_at(log.base.seq) != log.base.hash:
-        return Emergency.FOREIGN
+        return Emergency.FOREIGN, log
+    places = {row.hash: number for number, row in enumerate(log.rows, 1)}
+    merged = 0
     for row in store.read(log.base.seq):
         body = decode_record(row.data).body
-        if isinstance(body, Merged) and body.head == log.end.hash:
-            return Emergency.SPENT
-    return Emergency.CHAINED
+        if isinstance(body, Merged):
+            merged = max(merged, places.get(body.head, 0))
+    rest = log.after(merged)
+    return (Emergency.SPENT, None) if rest is None else (Emergency.CHAINED, rest)
 
 
 def _look_at_witnesses(

@@ -29,7 +29,7 @@ from dayshift.journal.emergency import (
     EmergencyLog,
     read_emergency,
 )
-from dayshift.journal.findings import emergency_state, snapshot_base
+from dayshift.journal.findings import snapshot_base, unmerged
 from dayshift.journal.recovery import Emergency
 from dayshift.journal.stores import HERE, Access, open_reader
 from dayshift.model.records import Genesis, Record
@@ -93,9 +93,8 @@ class JournalView:
             log = read_emergency(self.folder / EMERGENCY)
         except EmergencyDamaged as error:
             raise broken_link(self._store.head().seq + 1, f"is lost: {error}") from None
-        if emergency_state(self._store, log) is Emergency.CHAINED:
-            return log
-        return None
+        state, rest = unmerged(self._store, log)
+        return rest if state is Emergency.CHAINED else None
 
     def latest_snapshot(self) -> tuple[int, bytes] | None:
         """The newest snapshot that belongs to this chain, as (sequence, data)."""
