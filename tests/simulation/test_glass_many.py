@@ -20,6 +20,7 @@ from dayshift.core.state import JournalState, Status
 from dayshift.errors import Bug, JournalFull, Reason
 from dayshift.journal import glass as journal_glass
 from dayshift.journal.audit import audit
+from dayshift.model import records as r
 from dayshift.model.dial import ALL
 from dayshift.model.glass import is_glass
 from dayshift.model.plan import Verb
@@ -30,6 +31,7 @@ from dayshift.runtime.orchestrator import Orchestrator
 from dayshift.runtime.session import Session, Workspace
 from tests.kit.broken import Vault, ending, reopened
 from tests.kit.clock import VirtualClock, run_virtual
+from tests.kit.memory import DialLie
 from tests.kit.rig import Rig
 from tests.simulation.test_glass import OUT, reached, shares
 from tests.simulation.witness import ESTATE, USUAL, Shift
@@ -150,15 +152,25 @@ def test_a_leader_that_lives_without_its_store_is_outranked(tmp_path: Path) -> N
         laptop = Vault.carried(rig, tmp_path / "laptop", "laptop")
         journal: Any = shift.controller.journal
         journal._store.append = gone
-        ended = await laptop.act(Verb.EVACUATE, "fra")
+        rig.dial.lie(DialLie.HANG, 1)  # the abort's first write, longer than a person
         asking = asyncio.create_task(shift.ask("abort"))
+        await shift.until(lambda: journal.stranded)
+        await clock.sleep(500)
+        ended = await laptop.act(Verb.EVACUATE, "fra")
         with contextlib.suppress(JournalFull):
-            # It ends by itself where it sees the claim before it hears the abort.
+            # It ends by itself where it sees that it was outranked.
             await shift.until(lambda: False, 30_000)
         asking.cancel()
         after = shares(rig)
+        stored, kept = journal._stored.seq, list(journal.records())
         await shift.die()
         opened, state = reopened(rig)  # its own entries are merged first
+        own = [one for one in kept if one.seq > stored]
+        assert any(isinstance(o.body, r.Requested) for o in own), own
+        records = list(opened.records())
+        merged = [o.body for o in records if isinstance(o.body, r.Merged)]
+        assert [one.entries for one in merged] == [len(own)]
+        assert [one for one in records if one in own] == own
         opened.close()
         assert await left_alone(shift) == "held BREAK-GLASS-UNMERGED"
         assert shares(rig) == after
