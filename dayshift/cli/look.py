@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 
 from dayshift.cli import bundles, ending, say, storing, telling
@@ -47,26 +48,21 @@ def _show(cli: Cli, page: Callable[[Story], str]) -> int:
         story = asyncio.run(telling.now(workspace))
     except (JournalFull, JournalBroken) as error:
         raise bundles.with_bundle(error, workspace) from None
+    access = workspace.access()
     if cli.as_json:
-        say.line(to_json(story))
+        seen = storing.look_at_store(workspace, access)
+        say.line(to_json(replace(story, store=seen.told(story.wall_ms))))
         return EXIT_DONE
     say.out(page(story).rstrip("\n"))
-    _tell_store(cli)
+    if access.shared:
+        for line in storing.look_at_store(workspace, access).lines():
+            say.out(line)
     for line in bundles.waiting(workspace):
         say.out(line)
     if not story.watched and story.status not in ("closed", "idle"):
         who = ending.SILENT if story.silent else ending.NOBODY_RUNS
         say.out(f"\n{who}\n  next     {ending.go_on(story)}")
     return EXIT_DONE
-
-
-def _tell_store(cli: Cli) -> None:
-    """A store that several controllers share: its members, and who leads."""
-    workspace = Workspace(cli.base)
-    access = workspace.access()
-    if access.shared:
-        for line in storing.look_at_store(workspace, access).lines():
-            say.out(line)
 
 
 def watch(

@@ -19,7 +19,7 @@ from dayshift.cli.everywhere import Cli, everywhere, family
 from dayshift.cli.files import load_estate
 from dayshift.cli.looking import look
 from dayshift.cli.options import Yes
-from dayshift.errors import EXIT_DONE, Reason, Refused
+from dayshift.errors import EXIT_DONE, EXIT_ERROR, Reason, Refused
 from dayshift.journal.durable import make_folder
 from dayshift.journal.glass import bring, entries
 from dayshift.journal.reader import JournalReader
@@ -169,6 +169,9 @@ def install(cli: Cli, file: File, trust: Trust = "") -> int:
     note_store(
         folder, estate.name, access_to(folder.parent, estate.name, estate.journal)
     )
+    if cli.as_json:
+        say.document(_document(sealed, 0))
+        return EXIT_DONE
     for line in brief(sealed, contents):
         say.out(line)
     return EXIT_DONE
@@ -187,7 +190,11 @@ def entries_of(cli: Cli, file: File) -> int:
     log, payload = found
     data = entries_file(folder, read_bundle(folder), log, payload, RealClock())
     cli.path(file).write_bytes(data)
-    say.out(f"{len(log.records)} entries\n  next     elsewhere: `dayshift seal merge`")
+    count = len(log.records)
+    if cli.as_json:
+        say.document({"file": str(cli.path(file)), "entries": count})
+    else:
+        say.out(f"{count} entries\n  next     elsewhere: `dayshift seal merge`")
     return EXIT_DONE
 
 
@@ -205,8 +212,14 @@ def merge(cli: Cli, file: File, trust: Trust = "") -> int:
         seq, stranded = session.journal.head.seq, session.journal.stranded
     finally:
         session.close()
-    say.out(f"entries of {sealed.note.machine} merged; the journal has {seq} records")
-    return EXIT_DONE if not stranded else 1
+    machine = sealed.note.machine
+    if cli.as_json:
+        say.document({"machine": machine, "seq": seq, "merged": not stranded})
+    elif stranded:
+        say.out(f"entries of {machine} lie here now; the store does not take them yet")
+    else:
+        say.out(f"entries of {machine} merged; the journal has {seq} records")
+    return EXIT_ERROR if stranded else EXIT_DONE
 
 
 def adopt(

@@ -9,6 +9,7 @@ from dayshift.errors import DayshiftError, Reason
 from dayshift.journal.base import Health, Holder
 from dayshift.journal.stores import Access, open_reader
 from dayshift.runtime.session import Workspace
+from dayshift.surfaces import nouns
 
 
 class StoreStory(msgspec.Struct, frozen=True):
@@ -18,6 +19,21 @@ class StoreStory(msgspec.Struct, frozen=True):
     health: Health | None = None
     leader: Holder | None = None
     fault: str = ""
+
+    def told(self, now_ms: int) -> nouns.StoreStory:
+        """For programs."""
+        health, leader = self.health, self.leader
+        if health is None:
+            return nouns.StoreStory(self.driver, self.fault)
+        return nouns.StoreStory(
+            self.driver,
+            says=health.says,
+            members=tuple(nouns.MemberStory(*one) for one in health.members),
+            room_bytes=health.room_bytes,
+            leader=leader.name if leader else "",
+            epoch=leader.epoch if leader else 0,
+            leads_ms=max(0, now_ms - leader.since_wall_ms) if leader else 0,
+        )
 
     def lines(self) -> list[str]:
         """For people."""

@@ -224,6 +224,30 @@ class ControllerStory(msgspec.Struct, frozen=True):
     since_wall_ms: int
 
 
+class MemberStory(msgspec.Struct, frozen=True):
+    """One member of the store, as it answered."""
+
+    name: str
+    reachable: bool
+    says: str
+
+
+class StoreStory(msgspec.Struct, frozen=True):
+    """Where the journal lies, as it answered now; `fault` is empty where it did.
+
+    `leader` is who writes, in which epoch, since how long; empty where nobody does.
+    """
+
+    driver: str
+    fault: str = ""
+    says: str = ""
+    members: tuple[MemberStory, ...] = ()
+    room_bytes: int | None = None
+    leader: str = ""
+    epoch: int = 0
+    leads_ms: int = 0
+
+
 class Story(msgspec.Struct, frozen=True):
     """One run at one instant, told once for every surface.
 
@@ -231,7 +255,7 @@ class Story(msgspec.Struct, frozen=True):
     is false when no controller looks at the run, `silent` true when one lives and does
     not answer. `regions` are in the estate's order, `order` are the regions of the run
     in the order of their passes. `warnings` say why this journal must not be believed
-    or led, as the dials know it.
+    or led, as the dials know it; `store` is told where somebody asked it.
     """
 
     format: int
@@ -278,6 +302,7 @@ class Story(msgspec.Struct, frozen=True):
     duties: tuple[DutyStory, ...] = ()
     timeline: tuple[Event, ...] = ()
     warnings: tuple[Reason, ...] = ()
+    store: StoreStory | None = None
 
     def region_of(self, name: str) -> RegionStory | None:
         return next((one for one in self.regions if one.name == name), None)
