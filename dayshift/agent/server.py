@@ -78,10 +78,16 @@ class Server:
     ) -> None:
         found = identities(writer.get_extra_info("peercert"))
         stranger = self._stranger(found)
+        until_ms = tls.until_ms(writer)
         while True:
+            left_ms = max(1, until_ms - self._clock.now().wall_ms)
             try:
-                body = await self._clock.within(IDLE_MS, m.frame(reader))
+                body = await self._clock.within(min(IDLE_MS, left_ms), m.frame(reader))
             except (TimeoutError, ValueError):
+                body = None
+            if self._clock.now().wall_ms >= until_ms:
+                # Also with a request in hand: nobody may ask who is nobody any more.
+                self._say(f"{who}: closed: the certificate has expired")
                 return
             if body is None:
                 return

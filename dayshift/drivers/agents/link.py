@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -38,7 +39,14 @@ CLOSED = (
     "controller's certificate (expired, or of another authority); its log says which"
 )
 """In TLS 1.3 a server refuses a certificate after the client is through."""
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Stream(NamedTuple):
+    """One connection, good until the agent's certificate expires."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    until_ms: int
 
 
 class AgentLink:
@@ -73,9 +81,13 @@ class AgentLink:
 
     async def _call(self, request: Request) -> Reply:
         while self._idle:
+            stream = self._idle.pop()
+            if self._expired(stream):
+                stream.writer.close()
+                continue
             # The agent may have closed it meanwhile. Asking the same again is safe:
             # a write carries its claim.
-            answer = await self._exchange(self._idle.pop(), request, last=False)
+            answer = await self._exchange(stream, request, last=False)
             if answer is not None:
                 return answer
         answer = await self._exchange(await self._open(), request, last=True)
@@ -85,7 +97,7 @@ class AgentLink:
     async def _exchange(
         self, stream: Stream, request: Request, last: bool
     ) -> Reply | None:
-        reader, writer = stream
+        reader, writer, _ = stream
         kept = False
         try:
             writer.write(framed(request))
@@ -94,7 +106,7 @@ class AgentLink:
             if body is None:
                 raise ConnectionResetError(CLOSED)
             answer: Reply = REPLIES.decode(body)
-            kept = len(self._idle) < IDLE_MAX
+            kept = len(self._idle) < IDLE_MAX and not self._expired(stream)
             return answer
         except ssl.SSLError as error:
             if last:
@@ -117,24 +129,28 @@ class AgentLink:
         host = self._where.hostname or ""
         opening = asyncio.open_connection(host, self._where.port or 443, ssl=context)
         try:
-            stream = await self._clock.within(CONNECT_MS, opening)
+            reader, writer = await self._clock.within(CONNECT_MS, opening)
         except ssl.SSLError as error:
             raise self._distrust(tls.told(error)) from None
         except TimeoutError:
             raise self._away(f"no connection within {CONNECT_MS} ms") from None
         except OSError as error:
             raise self._away(error.strerror or str(error)) from None
-        found = identities(stream[1].get_extra_info("peercert"))
+        found = identities(writer.get_extra_info("peercert"))
         if self._identity not in found:
-            stream[1].close()
+            writer.close()
             shown = ", ".join(map(str, found)) or "nobody that Dayshift knows"
             raise self._distrust(f"it is {shown}, not {self._identity}")
-        return stream
+        return Stream(reader, writer, tls.until_ms(writer))
+
+    def _expired(self, stream: Stream) -> bool:
+        """Whether a handshake would not be granted any more."""
+        return self._clock.now().wall_ms >= stream.until_ms
 
     async def close(self) -> None:
         """Let go of idle streams."""
         while self._idle:
-            self._idle.pop()[1].close()
+            self._idle.pop().writer.close()
 
     def _away(self, because: str) -> DriverRetry:
         return DriverRetry(

@@ -6,6 +6,7 @@ and no key is kept. Not here: who the other side is (`names`).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import ssl
@@ -52,6 +53,16 @@ def context(
         except (OSError, ssl.SSLError) as error:
             raise DriverFault(_unusable(files, error)) from None
     return made
+
+
+def until_ms(writer: asyncio.StreamWriter) -> int:
+    """When the other side's certificate expires, in wall time; 0 where it showed none.
+
+    Why: a handshake looks at it once, a stream may live for as long as it is busy.
+    """
+    cert = writer.get_extra_info("peercert") or {}
+    ends = cert.get("notAfter")
+    return int(ssl.cert_time_to_seconds(ends)) * 1_000 if ends else 0
 
 
 def _path(
