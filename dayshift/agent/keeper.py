@@ -8,7 +8,7 @@ also after the agent was killed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from msgspec.structs import replace
@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from dayshift.agent import guards
 from dayshift.agent.ledger import Entry, Lease, Ledger
 from dayshift.drivers.base import Dial
-from dayshift.errors import Driver, DriverFault, Reason, Refused
+from dayshift.errors import Driver, DriverFault, DriverRetry, Reason, Refused
+from dayshift.limits import DRIVER_TIMEOUT_MS
 from dayshift.model.dial import (
     Abilities,
     Claim,
@@ -24,10 +25,13 @@ from dayshift.model.dial import (
     Setting,
     Token,
 )
-from dayshift.model.units import Clock
+from dayshift.model.units import Clock, Instant, elapsed_ms
 
 RETRY_MS = 500
 LEASE_MS_MAX = 3_600_000
+AGE_MS_MAX = 5_000
+"""No write rests on a reading that this agent gave longer ago: a controller asks for
+one right before, and waits for its answer no longer than that."""
 
 
 class Keeper:
@@ -72,16 +76,25 @@ class Keeper:
         token: Token,
         revert_to: Setting | None = None,
         lease_ms: int = 0,
+        as_of: Instant | None = None,
     ) -> None:
-        """Write, and go back to `revert_to` by ourselves unless that is renewed."""
+        """Write, and go back to `revert_to` by ourselves unless that is renewed.
+
+        Args:
+            as_of: when the reading was given that this rests on, if it came by wire.
+
+        Raises:
+            DriverRetry: that is too long ago, or the device does not answer in time.
+        """
         async with self._lock:
+            self._check_age(as_of, token.claim)
             self._check_claim(token)
             self._check_setting(setting, token, "the setting")
             lease = None
             if revert_to is not None or lease_ms:
                 lease = self._lease(revert_to, lease_ms, token)
             with self._let_in(token.claim, lease):
-                await self.dial.set(setting, token)
+                await self._in_time(self.dial.set(setting, token))
             self._say(f"{self.name}: set {setting.rows} under {token.claim}")
 
     async def hold(self, token: Token) -> None:
@@ -89,7 +102,7 @@ class Keeper:
         async with self._lock:
             self._check_claim(token)
             with self._let_in(token.claim, None):
-                await self.dial.hold(token)
+                await self._in_time(self.dial.hold(token))
             self._say(f"{self.name}: held under {token.claim}")
 
     async def renew(self, claim: Claim, lease_ms: int) -> None:
@@ -144,7 +157,8 @@ class Keeper:
             fed = (n for row in to.rows.values() for n, share in row.items() if share)
             mark = replace(stands, reverted=True)
             try:
-                await self.dial.set(to, Token(mark, tuple(sorted(set(fed))), stands))
+                token = Token(mark, tuple(sorted(set(fed))), stands)
+                await self._in_time(self.dial.set(to, token))
                 self._keep(replace(self._entry, claim=mark, pending=None, lease=None))
             except (Driver, Refused) as error:
                 self._trouble = f"its lease ran out, and: {error.reason.what}"
@@ -153,6 +167,43 @@ class Keeper:
             self._trouble = ""
             self._say(f"{self.name}: nobody renewed; went back to {to.rows}")
             return None
+
+    async def _in_time(self, work: Awaitable[None]) -> None:
+        """A device that never answers must not keep the lock: what is armed would not
+        go back any more."""
+        try:
+            await self._clock.within(DRIVER_TIMEOUT_MS, work)
+        except TimeoutError:
+            raise DriverRetry(
+                Reason(
+                    "NO-ANSWER",
+                    f"dial {self.name} had no answer within {DRIVER_TIMEOUT_MS} ms",
+                    because="the device, or its driver, does not return",
+                    so="its effect is unknown until it is read back",
+                    next="see to the device; it is asked again",
+                ),
+                RETRY_MS,
+            ) from None
+
+    def _check_age(self, as_of: Instant | None, claim: Claim) -> None:
+        """A request that lay about while this machine slept proves nothing any more."""
+        if as_of is None:
+            return
+        now = self._clock.now()
+        age_ms = elapsed_ms(as_of, now) if now.boot_id == as_of.boot_id else None
+        if age_ms is None or age_ms > AGE_MS_MAX:
+            old = "before this machine booted" if age_ms is None else f"{age_ms} ms ago"
+            raise DriverRetry(
+                Reason(
+                    "PROOF-OUTDATED",
+                    f"dial {self.name}: the request {claim} rests on what was read "
+                    f"{old} (limit {AGE_MS_MAX} ms)",
+                    because="invariant: no write without fresh observations",
+                    so="nothing moved; it is decided again",
+                    next="let the agent's machine run without pauses",
+                ),
+                RETRY_MS,
+            )
 
     def _check_claim(self, token: Token) -> None:
         why = guards.claim_reason(self._entry, token)

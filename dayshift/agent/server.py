@@ -95,7 +95,7 @@ class Server:
                 self._say(f"{who}: {stranger.what}")
                 answer: m.Reply = m.Failed(m.Failure.FAULT, stranger)
             else:
-                answer = await self._answer(body)
+                answer = await self.answer(body)
             writer.write(m.framed(answer))
             await writer.drain()
             if stranger is not None:
@@ -118,7 +118,8 @@ class Server:
             next="`dayshift agent-ca issue controller`, or the agent's `controllers:`",
         )
 
-    async def _answer(self, body: bytes) -> m.Reply:
+    async def answer(self, body: bytes) -> m.Reply:
+        """One request of a controller that was let in, as it came, and its answer."""
         try:
             request = m.REQUESTS.decode(body)
         except msgspec.MsgspecError as error:
@@ -137,10 +138,11 @@ class Server:
             case m.Describe():
                 return m.Described(keeper.describe())
             case m.Read():
-                return m.Shown(keeper.describe(), await keeper.read())
-            case m.Set(_, setting, token, revert_to, lease_ms):
+                at = self._clock.now()
+                return m.Shown(keeper.describe(), await keeper.read(), at)
+            case m.Set(_, setting, token, as_of, revert_to, lease_ms):
                 self._own_estate(token.claim.estate)
-                await keeper.set(setting, token, revert_to, lease_ms)
+                await keeper.set(setting, token, revert_to, lease_ms, as_of)
             case m.Hold(_, token):
                 self._own_estate(token.claim.estate)
                 await keeper.hold(token)

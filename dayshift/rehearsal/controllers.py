@@ -23,7 +23,8 @@ from dayshift.model import records as r
 from dayshift.model.plan import Verb
 from dayshift.model.units import Entropy
 from dayshift.rehearsal.clock import VirtualClock
-from dayshift.rehearsal.machine import Died, Machine, MachineClock, Network
+from dayshift.rehearsal.devices import CALLER, Caller, SimulatedDial
+from dayshift.rehearsal.machine import Died, Disk, Machine, MachineClock, Network
 from dayshift.rehearsal.stage import Stage
 from dayshift.runtime.frame import Frame
 from dayshift.runtime.orchestrator import Orchestrator
@@ -32,7 +33,6 @@ from dayshift.runtime.wiring import Drivers
 
 T = TypeVar("T")
 FOREVER_MS = 10**9
-ROOM_BYTES = 1 << 40
 
 
 class Reach:
@@ -53,7 +53,7 @@ class Reach:
         return call
 
     def _through(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-        written = hasattr(self._driver, "writer")
+        written = isinstance(self._driver, SimulatedDial)
 
         async def far(*args: Any) -> Any:
             machine, network = self._machine, self._machine.network
@@ -62,8 +62,7 @@ class Reach:
             if network.cut or network.slow:
                 await self._arrive()
             if written:
-                self._driver.writer = machine.name
-                self._driver.points = machine
+                CALLER.set(Caller(machine.name, machine))
             result = await call(*args)
             if machine.dead or machine.thaw_ms:
                 await machine.awake()
@@ -108,14 +107,6 @@ def through(drivers: Drivers, machine: Machine) -> Drivers:
 
 def _part(kind: str, key: Any) -> str:
     return "/".join((kind, *([key] if isinstance(key, str) else key)))
-
-
-class Disk:
-    """Where the journal lies: it can be full, fail to sync, or be read-only."""
-
-    def __init__(self) -> None:
-        self.broken = ""
-        self.room_bytes = ROOM_BYTES
 
 
 class DiskStore:
@@ -165,9 +156,9 @@ class Controllers:
         self.name = name
         self.on_frame: Callable[[Frame], None] = lambda frame: None
         self.network = Network()
-        self.disk = Disk()
+        self.disk = Disk(clock)
         self.lives = 0
-        self.machine = Machine(clock, self.network, f"{name}0")
+        self.machine = Machine(clock, self.network, f"{name}0", self.disk)
         self.orchestrator: Orchestrator | None = None
         self.task: asyncio.Task[RunState] | None = None
         self.failure: BaseException | None = None
@@ -196,7 +187,8 @@ class Controllers:
             DayshiftError: the journal could not be opened, or the run not begun.
         """
         self.lives += 1
-        self.machine = Machine(self.clock, self.network, f"{self.name}{self.lives}")
+        name = f"{self.name}{self.lives}"
+        self.machine = Machine(self.clock, self.network, name, self.disk)
         journal = Journal.open(
             self.folder,
             self.stage.plan.estate.name,
@@ -214,7 +206,7 @@ class Controllers:
         self.orchestrator = Orchestrator(
             journal,
             self.state,
-            through(self.stage.drivers(), self.machine),
+            through(self.stage.drivers(self.machine), self.machine),
             MachineClock(self.machine),
             self.entropy,
             self.on_frame,
@@ -295,7 +287,7 @@ class Controllers:
         await asyncio.gather(self.task, return_exceptions=True)
         self.state = self.orchestrator.state
         self.head = self.orchestrator.journal.head.hash
-        self.disk.broken = ""
+        self.disk.mend()
         with contextlib.suppress(DayshiftError, Died):
             self.orchestrator.journal.close()
 

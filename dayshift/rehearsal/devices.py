@@ -7,8 +7,12 @@ What a device refuses is decided by `drivers.base`, as in every real driver.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextvars import ContextVar
 from enum import Enum, auto
+from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from dayshift.drivers import base
@@ -30,6 +34,23 @@ from dayshift.rehearsal.world import Device, World, served_parts
 FOREVER_MS = 10**9
 
 
+class Caller(NamedTuple):
+    """Who asks a device now: a controller's machine, maybe through an agent.
+
+    `points` is told where the device is half-way; `sent_ms` is when the agent was
+    asked, and `lease_ms` for how long it was to arm the write.
+    """
+
+    name: str = ""
+    points: Points = NOWHERE
+    agent: str = ""
+    sent_ms: int = -1
+    lease_ms: int = 0
+
+
+CALLER: ContextVar[Caller] = ContextVar("caller")
+
+
 class DialLie(Enum):
     """What a real dial does instead of what it says."""
 
@@ -47,39 +68,54 @@ class DialLie(Enum):
     UNREACHABLE = auto()  # neither
 
 
+class Honesty:
+    """How a dial lies now, if it does, and how often it still will."""
+
+    def __init__(self) -> None:
+        self.lie: tuple[DialLie, int] | None = None
+        self.times: int | None = None
+
+    def next(self) -> tuple[DialLie | None, int]:
+        if self.lie is None or self.times == 0:
+            return None, 0
+        if self.times is not None:
+            self.times -= 1
+        return self.lie
+
+
 class SimulatedDial:
-    """A dial over a world. With `lease`, `revert_to` expires at the device."""
+    """A dial over a world; `devices` are its instances, or those behind one agent."""
 
     def __init__(
-        self,
-        name: str,
-        world: World,
-        kind: DialKind = DialKind.SPLIT,
-        lease: bool = False,
+        self, name: str, world: World, kind: DialKind = DialKind.SPLIT
     ) -> None:
         self.name = name
         self.world = world
-        self.devices: list[Device] = world.dials[name]
+        self.devices: Sequence[Device] = world.dials[name]
         self._kind = kind
-        self.lease = lease
-        self.writer = ""
-        """Which controller holds the other end, for the history."""
-        self.points: Points = NOWHERE
-        self._given: tuple[Setting | None, int] = (None, 0)
-        self._lie: tuple[DialLie, int] | None = None
-        self._times: int | None = None
+        self._honesty = Honesty()
         self._service = next(
             one
             for one in world.services.values()
             if any(spec.name == name for spec in one.dials)
         )
 
+    def part(self, devices: Sequence[Device]) -> SimulatedDial:
+        """The same dial as an agent has it that reaches only these instances."""
+        one = SimulatedDial(self.name, self.world, self._kind)
+        one.devices, one._honesty = devices, self._honesty
+        return one
+
     def lie(self, how: DialLie, times: int | None = None, ms: int = 0) -> None:
         """Lie from now on, or for so many calls of `set` and `hold`."""
-        self._lie, self._times = (how, ms), times
+        self._honesty.lie, self._honesty.times = (how, ms), times
 
     def be_honest(self) -> None:
-        self._lie, self._times = None, None
+        self._honesty.lie, self._honesty.times = None, None
+
+    @property
+    def _lies_now(self) -> DialLie | None:
+        return self._honesty.lie[0] if self._honesty.lie else None
 
     def drift(
         self, setting: Setting, claim: Claim | None = None, word: str = "drift"
@@ -95,39 +131,21 @@ class SimulatedDial:
         self.world.history.note(now_ms, word, self.name)
 
     def describe(self) -> Abilities:
-        return Abilities(self._kind, 1, self.lease, Fence.DEVICE, 0)
+        return Abilities(self._kind, 1, False, Fence.DEVICE, 0)
 
     async def close(self) -> None:
         return None
 
     async def read(self) -> DialReading:
         self.world.advance()
-        lie = self._lie[0] if self._lie else None
-        away = lie in (DialLie.UNREACHABLE, DialLie.READ_FAULT)
+        away = self._lies_now in (DialLie.UNREACHABLE, DialLie.READ_FAULT)
         readings = tuple(
             InstanceReading(one.name, None, None, "it does not answer")
             if away or not one.up
-            else self._reading(one)
+            else InstanceReading(one.name, one.setting, one.claim)
             for one in self.devices
         )
         return DialReading(self.name, self.world.clock.now(), readings)
-
-    def _reading(self, one: Device) -> InstanceReading:
-        left = max(0, one.expires_ms - self.world.clock.now().mono_ms)
-        expires_ms = left if one.leased else None
-        return InstanceReading(one.name, one.setting, one.claim, expires_ms=expires_ms)
-
-    async def renew(self, claim: Claim, lease_ms: int) -> None:
-        """Let an armed lease of this write run on."""
-        self.world.advance()
-        lie = self._lie[0] if self._lie else None
-        if lie in (DialLie.UNREACHABLE, DialLie.HANG):
-            raise self._retry("it does not answer")
-        until = self.world.clock.now().mono_ms + lease_ms
-        for device in self.devices:
-            if not device.leased or device.claim != claim:
-                raise Refused(Reason("NO-LEASE", f"{self.name}: no lease of {claim}"))
-            device.expires_ms = until
 
     async def set(
         self,
@@ -153,7 +171,7 @@ class SimulatedDial:
         revert_to: Setting | None,
         lease_ms: int,
     ) -> None:
-        how, ms = self._next_lie()
+        how, ms = self._honesty.next()
         self.world.advance()
         self._refuse(verb, setting, token, lease_ms if revert_to else 0)
         if how is DialLie.NO_APPLY:
@@ -165,7 +183,6 @@ class SimulatedDial:
         if how is DialLie.SLOW:
             await self.world.clock.sleep(ms)
         partial = how in (DialLie.PARTIAL, DialLie.SILENT_PARTIAL)
-        self._given = (revert_to, lease_ms) if self.lease else (None, 0)
         self._install(setting, token, how, ms, 1 if partial else None)
         if how is DialLie.HANG_AFTER:
             await self.world.clock.sleep(FOREVER_MS)
@@ -187,10 +204,11 @@ class SimulatedDial:
         due = self.world.clock.now().mono_ms + ms
         for number, device in enumerate(self.devices[:count]):
             if number:
-                self.points.at(Point.HALF_APPLIED)
+                CALLER.get().points.at(Point.HALF_APPLIED)
             if not device.up:
                 continue
             former = device.setting
+            self._note_overtaken(device, token.claim)
             if how is DialLie.LATE:
                 device.claim = token.claim
                 device.revert_at(due, setting)
@@ -198,17 +216,28 @@ class SimulatedDial:
             device.install(setting, token.claim)
             if how is DialLie.SELF_REVERT:
                 device.revert_at(due, former)
-            revert_to, lease_ms = self._given
-            if revert_to is not None and lease_ms:
-                until = self.world.clock.now().mono_ms + lease_ms
-                device.lease_until(until, revert_to)
+        if token.claim.reverted:
+            self._note_reverted(setting, token.claim)
 
-    def _next_lie(self) -> tuple[DialLie | None, int]:
-        if self._lie is None or self._times == 0:
-            return None, 0
-        if self._times is not None:
-            self._times -= 1
-        return self._lie
+    def _note_overtaken(self, device: Device, mine: Claim) -> None:
+        """Something newer came while this was on its way through an agent."""
+        caller, found = CALLER.get(), device.claim
+        if not caller.agent or found is None:
+            return
+        if (found.epoch, found.seq) > (mine.epoch, mine.seq):
+            now_ms = self.world.clock.now().mono_ms
+            words = str(found), str(mine)
+            self.world.history.note(
+                now_ms, "overtaken", self.name, caller.agent, *words
+            )
+
+    def _note_reverted(self, setting: Setting, claim: Claim) -> None:
+        """An agent went back by itself: not a controller's write."""
+        caller = CALLER.get()
+        rows = msgspec.json.encode(setting.rows, order="sorted").decode()
+        number = f"{claim.epoch}:{claim.seq}"
+        now_ms = self.world.clock.now().mono_ms
+        self.world.history.note(now_ms, "revert", self.name, caller.agent, rows, number)
 
     def _refuse(
         self, verb: str, setting: Setting, token: Token, revert_ms: int
@@ -221,7 +250,8 @@ class SimulatedDial:
                 why = "does not name the dial's regions"
         for device in self.devices:
             why = why or base.fresh_claim_reason(device.claim, token)
-        self._note(verb, setting, token, revert_ms, why or "")
+        if not token.claim.reverted:
+            self._note(verb, setting, token, revert_ms, why or "")
         if why:
             raise Refused(Reason("DIAL-REFUSED", f"{self.name}: {why}"))
 
@@ -230,7 +260,8 @@ class SimulatedDial:
     ) -> None:
         """The world's own arithmetic of what this write would do to users."""
         world, service = self.world, self._service
-        after = [Device(self.name, one.name, setting) for one in self.devices]
+        devices, caller = world.dials[self.name], CALLER.get()
+        after = [Device(self.name, one.name, setting) for one in devices]
         try:
             served = served_parts(service, {**world.dials, self.name: after})
         except (KeyError, ZeroDivisionError):
@@ -240,11 +271,11 @@ class SimulatedDial:
                 world.clock.now().mono_ms,
                 self.name,
                 verb,
-                self.writer,
+                caller.name,
                 setting,
                 token,
                 tuple(one.claim for one in self.devices),
-                revert_ms,
+                revert_ms or caller.lease_ms,
                 dict(world.served(service.name)),
                 served,
                 refused,
@@ -253,6 +284,8 @@ class SimulatedDial:
                     - world.history.told.get((service.name, region), 0)
                     for region in service.shares
                 },
+                caller.agent,
+                caller.sent_ms,
             )
         )
 

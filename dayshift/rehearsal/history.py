@@ -48,6 +48,9 @@ class Write(NamedTuple):
     refused: str = ""
     unseen_ms: dict[str, int] = {}
     """For each region, how long ago a users' meter of this service last told of it."""
+    agent: str = ""
+    """The agent that the write went through, if any, and when that was asked."""
+    sent_ms: int = -1
 
 
 class Event(NamedTuple):
@@ -55,7 +58,9 @@ class Event(NamedTuple):
 
     Kinds: `down`, `up` (a region), `harm` (its users fail), `well`, `duty`, `bracket`,
     `start`, `end`, `undo`, `undone` (work), `crash`, `lead` (controllers), `asked`,
-    `revert`, `drift`, `mended` (dials), `page`, `fault`, `over` (weather begins, ends).
+    `revert`, `drift`, `mended` (dials), `page`, `fault`, `over` (weather begins, ends),
+    `kept` (an agent answered), `agent` (it starts, dies, sleeps, is restored),
+    `overtaken` (an agent's write lands on a newer one).
     """
 
     at_ms: int

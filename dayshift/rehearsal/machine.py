@@ -16,6 +16,7 @@ from dayshift.rehearsal.clock import VirtualClock
 from dayshift.runtime.orchestrator import Orchestrator
 
 T = TypeVar("T")
+ROOM_BYTES = 1 << 40
 
 
 class Died(BaseException):
@@ -25,11 +26,13 @@ class Died(BaseException):
 class Network:
     """Which parts a controller can reach: `dial/NAME`, `meter/SERVICE/NAME`, …
 
-    A cut part does not answer; a `slow` one answers so many milliseconds later.
+    A cut part does not answer; a `slow` one answers so many milliseconds later; a
+    `deaf` one (an agent) does what it is told, and its answers are lost.
     """
 
     def __init__(self) -> None:
         self.cut: dict[str, int] = {}
+        self.deaf: dict[str, int] = {}
         self.slow: dict[str, int] = {}
         self.hangs = False
 
@@ -40,11 +43,40 @@ class Network:
         return max([ms for p, ms in self.slow.items() if part.startswith(p)], default=0)
 
 
-class Machine:
-    """What one controller runs on: it can die at a named point, freeze, and jump."""
+class Disk:
+    """Where the journal lies, as one machine has it: it can be full, fail to sync, or
+    be read-only."""
 
-    def __init__(self, clock: VirtualClock, network: Network, name: str) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
+        self.broken = ""
+        self.room_bytes = ROOM_BYTES
+        self._clock = clock
+        self._since_ms = 0
+
+    def fail(self, how: str) -> None:
+        self.broken, self._since_ms = how, self._clock.now().mono_ms
+
+    def mend(self) -> None:
+        self.broken = ""
+
+    @property
+    def unwritten_ms(self) -> int:
+        """For how long nothing could be written; 0 while it can."""
+        return self._clock.now().mono_ms - self._since_ms if self.broken else 0
+
+
+class Machine:
+    """What one controller or agent runs on: it can die at a named point, and freeze."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        network: Network,
+        name: str,
+        disk: Disk | None = None,
+    ) -> None:
         self.clock = clock
+        self.disk = disk or Disk(clock)
         self.network = network
         self.name = name
         self.dead = False
@@ -54,6 +86,11 @@ class Machine:
         """A point that carries a write, and for how long it freezes there."""
         self.died_at = ""
         self.victim: Orchestrator | None = None
+
+    @property
+    def unwritten_ms(self) -> int:
+        """For how long nothing that it does could be written down."""
+        return self.disk.unwritten_ms
 
     @property
     def frozen(self) -> bool:

@@ -120,12 +120,14 @@ async def _program(
     given: Sequence[Drawn] | None,
 ) -> Played:
     draw = random.Random(f"{plan.digest}/{seed}")
-    stage = staging.build(plan, clock, draw)
+    stage = staging.build(plan, clock, draw, folder)
     controllers = Controllers(
         stage, clock, folder / "journal", SeededEntropy(seed), unhurried(plan.estate)
     )
     drawn = tuple(forecast(plan, CATALOGUE, draw, only) if given is None else given)
     sky, operator = Sky(stage, controllers, drawn), Operator(stage, controllers, draw)
+    for agent in stage.agents.values():
+        agent.start()
     await clock.sleep(SETTLE_MS)
     sky.begin()
     controllers.start()
@@ -139,6 +141,8 @@ async def _program(
         await asyncio.gather(watching, return_exceptions=True)
         await sky.end()
         await controllers.leave()
+        for agent in stage.agents.values():
+            await agent.end()
     return _played(plan, seed, stage.history, controllers, drawn, folder)
 
 

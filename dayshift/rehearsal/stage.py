@@ -9,16 +9,23 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from dayshift.core import fences
+from dayshift.drivers.base import Dial
 from dayshift.limits import FULL_BP
 from dayshift.model.estate import Disposition, RegionWork, Service
 from dayshift.model.plan import Plan
 from dayshift.model.units import Clock
+from dayshift.rehearsal import agents
+from dayshift.rehearsal.agents import SimulatedAgent
+from dayshift.rehearsal.clock import VirtualClock
 from dayshift.rehearsal.devices import SimulatedDial
 from dayshift.rehearsal.history import History
+from dayshift.rehearsal.machine import Machine
 from dayshift.rehearsal.meters import SimulatedMeter, SimulatedProbe
 from dayshift.rehearsal.parts import (
     SimulatedBracket,
@@ -51,11 +58,18 @@ class Stage:
     duties: dict[str, SimulatedDuty]
     brackets: dict[str, SimulatedBracket]
     notify: dict[str, SimulatedNotify]
+    agents: dict[str, SimulatedAgent]
 
-    def drivers(self) -> Drivers:
-        """Everything, straight: no network between."""
+    def drivers(self, machine: Machine) -> Drivers:
+        """Everything, straight, for the controller on `machine`; dials behind agents
+        as it reaches them."""
+        dials: dict[str, Dial] = dict(self.dials)
+        estate = self.plan.estate
+        for spec in fences.dials(estate):
+            if spec.agents:
+                dials[spec.name] = agents.remote(spec, estate, self.agents, machine)
         return Drivers(
-            dials=dict(self.dials),
+            dials=dials,
             meters=dict(self.meters),
             probes=dict(self.probes),
             workers=dict(self.workers),
@@ -94,33 +108,30 @@ class Stage:
         }
 
 
-def build(plan: Plan, clock: Clock, draw: random.Random) -> Stage:
-    """The estate of `plan` as it stands before the run."""
+def build(plan: Plan, clock: VirtualClock, draw: random.Random, folder: Path) -> Stage:
+    """The estate of `plan` as it stands before the run.
+
+    Args:
+        folder: where agents keep what must survive them.
+    """
     estate, history = plan.estate, History()
-    devices = {
-        spec.name: [
-            Device(spec.name, name, plan.baseline[spec.name])
-            for name in _instances(spec.ref.options)
-        ]
-        for service in estate.services
-        for spec in service.dials
-    }
+    devices = _devices(plan)
     noise = random.Random(draw.getrandbits(32))
     load = {one.name: load_rps(plan, one) for one in estate.services}
     world = World(clock, estate.services, load, devices, history, noise)
     world.cold_ms = min(COLD_MS_MAX, estate.policy.gate.warmup_ms * 2 // 3)
     for service in estate.services:
         _furnish(service, plan, world)
+    dials = {
+        spec.name: SimulatedDial(spec.name, world, spec.kind)
+        for spec in fences.dials(estate)
+    }
     return Stage(
         plan,
         clock,
         world,
         history,
-        {
-            spec.name: SimulatedDial(spec.name, world, spec.kind, bool(spec.agents))
-            for service in estate.services
-            for spec in service.dials
-        },
+        dials,
         {
             (one.name, m.name): SimulatedMeter(
                 m.name, world, one.name, m.side, m.every_ms
@@ -140,7 +151,19 @@ def build(plan: Plan, clock: Clock, draw: random.Random) -> Stage:
         },
         {one.name: SimulatedBracket(one.name, world) for one in estate.brackets},
         {one.name: SimulatedNotify(one.name, world) for one in estate.notify},
+        agents.build(estate, clock, folder / "agents", dials, history),
     )
+
+
+def _devices(plan: Plan) -> dict[str, list[Device]]:
+    """The instances of every dial, as they stand before the run."""
+    return {
+        spec.name: [
+            Device(spec.name, name, plan.baseline[spec.name])
+            for name in _instances(spec.ref.options)
+        ]
+        for spec in fences.dials(plan.estate)
+    }
 
 
 def _instances(options: dict[str, object]) -> list[str]:

@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from dayshift.limits import FULL_BP
 from dayshift.model.dial import ALL, Claim, DialKind, Setting
 from dayshift.model.estate import Service
@@ -118,26 +116,19 @@ class Device:
     up: bool = True
     expires_ms: int = NEVER_MS
     revert_to: Setting | None = None
-    leased: bool = False
 
     def expire(self) -> None:
         assert self.revert_to is not None
         self.setting, self.revert_to = self.revert_to, None
-        if self.leased and self.claim is not None:
-            self.claim = replace(self.claim, reverted=True)
-        self.expires_ms, self.leased = NEVER_MS, False
+        self.expires_ms = NEVER_MS
 
     def install(self, setting: Setting, claim: Claim | None) -> None:
         self.setting, self.claim = setting, claim
-        self.revert_to, self.expires_ms, self.leased = None, NEVER_MS, False
+        self.revert_to, self.expires_ms = None, NEVER_MS
 
     def revert_at(self, then_ms: int, to: Setting) -> None:
         """What a lying device does; nobody was told of it."""
-        self.expires_ms, self.revert_to, self.leased = then_ms, to, False
-
-    def lease_until(self, then_ms: int, to: Setting) -> None:
-        """What it was asked to do unless somebody renews."""
-        self.expires_ms, self.revert_to, self.leased = then_ms, to, True
+        self.expires_ms, self.revert_to = then_ms, to
 
 
 class World:

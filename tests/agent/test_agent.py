@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from dayshift.agent import guards, schema, settings, unit
-from dayshift.agent.keeper import Keeper
+from dayshift.agent.keeper import AGE_MS_MAX, Keeper
 from dayshift.agent.ledger import Entry, Lease, Ledger
 from dayshift.errors import DriverRetry, Refused, SettingsInvalid
 from dayshift.model.dial import parse_claim
@@ -70,6 +70,42 @@ def test_a_device_that_is_away_at_expiry_is_tried_until_it_answers(
         await clock.sleep(1_000)
         reading = (await one.read())[0]
         assert reading.setting == HALF and not reading.fault
+        tending.cancel()
+
+    run_virtual(program)
+
+
+def test_a_request_that_lay_about_while_it_slept_moves_nothing(tmp_path: Path) -> None:
+    async def program(clock: VirtualClock) -> None:
+        dial = dial_of(clock)
+        one = keeper(clock, tmp_path / "s", dial)
+        as_of = clock.now()
+        await clock.sleep(AGE_MS_MAX)
+        await one.set(ZERO, token(claim(1)), as_of=as_of)
+        await clock.sleep(1)
+        with pytest.raises(DriverRetry, match="5001 ms ago"):
+            await one.set(HALF, token(claim(2), claim(1)), as_of=as_of)
+        clock.reboot()
+        with pytest.raises(DriverRetry, match="before this machine booted"):
+            await one.set(HALF, token(claim(2), claim(1)), as_of=as_of)
+        assert (await one.read())[0].setting == ZERO
+
+    run_virtual(program)
+
+
+def test_a_device_that_never_answers_does_not_keep_what_is_armed(
+    tmp_path: Path,
+) -> None:
+    async def program(clock: VirtualClock) -> None:
+        dial = dial_of(clock)
+        one = keeper(clock, tmp_path / "s", dial)
+        tending = asyncio.create_task(one.tend())
+        await one.set(ZERO, token(claim(1)), HALF, 10_000)
+        dial.lie(DialLie.HANG, times=1)
+        with pytest.raises(DriverRetry, match="no answer within"):
+            await one.hold(token(claim(2), claim(1)))
+        await clock.sleep(5_100)
+        assert (await one.read())[0].setting == HALF
         tending.cancel()
 
     run_virtual(program)

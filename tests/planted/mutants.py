@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.planted.agents import AGENTS
 from tests.planted.fences import FENCES
 from tests.planted.frame import Mutant
 from tests.planted.incidents import INCIDENTS
@@ -9,5 +10,12 @@ from tests.planted.journals import JOURNALS
 from tests.planted.proofs import PROOFS
 from tests.planted.shares import SHARES
 
-MUTANTS: tuple[Mutant, ...] = (*SHARES, *FENCES, *PROOFS, *JOURNALS, *INCIDENTS)
+MUTANTS: tuple[Mutant, ...] = (
+    *SHARES,
+    *FENCES,
+    *AGENTS,
+    *PROOFS,
+    *JOURNALS,
+    *INCIDENTS,
+)
 BY_NAME = {one.name: one for one in MUTANTS}

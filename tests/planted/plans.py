@@ -194,12 +194,34 @@ def meters_in_fra() -> Plan:
     return planner.make(made, change("fra"), Verb.MAINTAIN)
 
 
+def _behind_agents(*names: str, **policy: Any) -> Estate:
+    dial = DialSpec("entry", DialKind.SPLIT, REF, agents=names)
+    one = estate((service("shop", {"fra": 5_000, "ber": 5_000}, (dial,)),), **policy)
+    agents = tuple(AgentSpec(n, "elsewhere", f"https://{n}:1") for n in names)
+    return replace(one, agents=agents)
+
+
 def leased() -> Plan:
     """The dial stands behind an agent, which keeps its lease."""
-    dial = DialSpec("entry", DialKind.SPLIT, REF, agents=("a1",))
-    one = estate((service("shop", {"fra": 5_000, "ber": 5_000}, (dial,)),))
-    made = replace(one, agents=(AgentSpec("a1", "elsewhere", "https://a1:1"),))
+    return planner.make(_behind_agents("a1"), change("fra", "ber"), Verb.MAINTAIN)
+
+
+def two_agents() -> Plan:
+    """Each of two agents has one instance of the dial."""
+    made = _behind_agents("a1", "a2")
     return planner.make(made, change("fra", "ber"), Verb.MAINTAIN)
+
+
+def slow_leased() -> Plan:
+    """As `slow_drain`, behind an agent."""
+    made = _behind_agents("a1", drain_dwell_ms=20_000)
+    return planner.make(made, change("fra"), Verb.MAINTAIN)
+
+
+def leased_for_long() -> Plan:
+    """A drain that takes longer than its lease, step after step."""
+    made = _behind_agents("a1", drain_dwell_ms=90_000)
+    return planner.make(made, change("fra"), Verb.MAINTAIN)
 
 
 def nine_hours() -> Plan:

@@ -50,7 +50,7 @@ def _one_fewer(former: Any) -> Any:
 
 
 @wraps
-def _no_proof(former: Any) -> Any:
+def no_proof(former: Any) -> Any:
     def token(*args: Any) -> Any:
         return replace(former(*args), serving=())
 
@@ -277,7 +277,7 @@ SHARES = (
         "proof-of-nobody",
         "last-server",
         "a write names nobody who serves, and the device does not mind",
-        (("dayshift.runtime.actuator._token", _no_proof), NO_DEVICE_CHECK),
+        (("dayshift.runtime.actuator._token", no_proof), NO_DEVICE_CHECK),
     ),
     Mutant(
         "robs-another",

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from dayshift.model.plan import Plan
 from dayshift.rehearsal import transcript
-from dayshift.rehearsal.faults import CATALOGUE
+from dayshift.rehearsal.faults import CATALOGUE, find
 from dayshift.rehearsal.play import play
 from tests.planted import plans
 
@@ -19,6 +20,8 @@ KEPT = {
     "short": (15, 28, 68, 133, 196, 239, 292, 339, 357, 1741, 1856, 3823, 4206),
     "kit": (1394, 1687, 2994, 4116),
     "wide": (3, 32, 347, 398, 1519, 2302),
+    "leased": (59,),
+    "two_agents": (2,),
 }
 """Seeds that once broke a promise, or stopped where nothing was wrong."""
 
@@ -67,11 +70,17 @@ def test_kept_seeds_stay_clean(plan: str, seed: int) -> None:
     assert not play(getattr(plans, plan)(), seed).result.violations
 
 
+def needs(fault: str, plan: Plan) -> bool:
+    """Does the plan have what the fault bends?"""
+    return find(fault).needs(plan)
+
+
 @pytest.mark.rehearsal
 @pytest.mark.parametrize("fault", [one.name for one in CATALOGUE])
 def test_every_fault_comes_and_breaks_nothing(fault: str) -> None:
     """Alone, at some seed it really happens; whether it does depends on the run."""
-    results = [play(plans.short(), seed, (fault,)).result for seed in range(3)]
+    plan = plans.short if needs(fault, plans.short()) else plans.leased
+    results = [play(plan(), seed, (fault,)).result for seed in range(3)]
     assert any(one.weather for one in results)
     assert not [one for one in results if one.violations]
 
@@ -95,6 +104,13 @@ def test_a_sleep_between_check_and_write_writes_nothing_old() -> None:
     for seed in range(6):
         result = play(plans.short(), seed, ("controller-sleeps-writing",)).result
         assert not result.violations, (seed, result.violations)
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_an_agent_that_slept_writes_nothing_old(seed: int) -> None:
+    """What it was asked before it slept was done when it woke up, on an old proof."""
+    result = play(plans.leased_for_long(), seed, ("agent-sleeps",)).result
+    assert not result.violations
 
 
 def test_a_broken_channel_is_tried_again_with_pauses() -> None:

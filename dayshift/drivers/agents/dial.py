@@ -7,7 +7,7 @@ Calls go to all agents at once; an agent that does not answer is an instance fau
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -23,9 +23,12 @@ from dayshift.drivers.agents.messages import (
 )
 from dayshift.errors import Driver, DriverFault, DriverRetry, Reason, Refused
 from dayshift.model import dial as d
-from dayshift.model.units import Clock
+from dayshift.model.units import Clock, Instant
 
 HOP_MS = 50
+NEVER = Instant(0, 0, "")
+"""For an agent that gave no reading: it refuses what rests on none."""
+Asked = Callable[[AgentLink], Request]
 
 
 class RemoteDial:
@@ -38,6 +41,8 @@ class RemoteDial:
         self._links = tuple(links)
         self._clock = clock
         self._said = d.Abilities(kind, 1, True, d.Fence.DEVICE, HOP_MS)
+        self._as_of: dict[str, Instant] = {}
+        """When each agent gave its last reading, by its own clock."""
 
     def describe(self) -> d.Abilities:
         """What the agents said of the dial last; lease and fence are their own."""
@@ -55,6 +60,7 @@ class RemoteDial:
         except (Driver, Refused) as error:
             return (d.InstanceReading(link.name, None, None, error.reason.what),)
         assert isinstance(answer, Shown)
+        self._as_of[link.name] = answer.at
         said = answer.abilities
         self._said = replace(
             said,
@@ -75,7 +81,14 @@ class RemoteDial:
         lease_ms: int = 0,
     ) -> None:
         """Install it everywhere; an agent that is away is told of afterwards."""
-        await self._write(Set(self.name, setting, token, revert_to, lease_ms), token)
+        if not self._as_of:
+            await self.read()
+
+        def rests_on(link: AgentLink) -> Set:
+            as_of = self._as_of.get(link.name, NEVER)
+            return Set(self.name, setting, token, as_of, revert_to, lease_ms)
+
+        await self._write(rests_on, token)
 
     async def hold(self, token: d.Token) -> None:
         """Keep what stands everywhere; every lease ends.
@@ -96,21 +109,21 @@ class RemoteDial:
                     next="mend the instance, then `dayshift check`",
                 )
             )
-        await self._write(Hold(self.name, token), token)
+        await self._write(lambda link: Hold(self.name, token), token)
 
     async def renew(self, claim: d.Claim, lease_ms: int) -> None:
         """Let every agent's lease of this write run on."""
-        await self._all(Renew(self.name, claim, lease_ms))
+        await self._all(lambda link: Renew(self.name, claim, lease_ms))
 
     async def fence(self, claim: d.Claim) -> None:
         """Install this epoch at every agent; no earlier one may write any more."""
-        await self._all(Fence(self.name, claim))
+        await self._all(lambda link: Fence(self.name, claim))
 
     async def close(self) -> None:
         for link in self._links:
             await link.close()
 
-    async def _write(self, request: Request, token: d.Token) -> None:
+    async def _write(self, request: Asked, token: d.Token) -> None:
         """Where several agents share the dial, all are asked to let the claim in before
         the first of them moves: a refusal finds nothing moved.
         """
@@ -139,9 +152,9 @@ class RemoteDial:
             RETRY_MS,
         )
 
-    async def _all(self, request: Request) -> None:
+    async def _all(self, request: Asked) -> None:
         results = await asyncio.gather(
-            *(link.call(request) for link in self._links), return_exceptions=True
+            *(one.call(request(one)) for one in self._links), return_exceptions=True
         )
         failed = [one for one in results if isinstance(one, BaseException)]
         failed.sort(key=_rank)

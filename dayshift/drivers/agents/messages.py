@@ -13,6 +13,7 @@ import msgspec
 
 from dayshift.errors import DayshiftError, DriverFault, DriverRetry, Reason, Refused
 from dayshift.model.dial import Abilities, Claim, InstanceReading, Setting, Token
+from dayshift.model.units import Instant
 
 FRAME_BYTES_MAX = 65_536
 LENGTH_BYTES = 4
@@ -33,10 +34,15 @@ class Read(Ask, frozen=True, tag="read"):
 
 
 class Set(Ask, frozen=True, tag="set"):
-    """Install a setting; with a lease it goes back unless it is renewed."""
+    """Install a setting; with a lease it goes back unless it is renewed.
+
+    `as_of` is when the agent gave the reading that this rests on, by its own clock: a
+    request that lay about, while the agent slept or the wire was stuck, is told by it.
+    """
 
     setting: Setting
     token: Token
+    as_of: Instant
     revert_to: Setting | None = None
     lease_ms: int = 0
 
@@ -71,10 +77,12 @@ class Described(Answer, frozen=True, tag="described"):
 
 
 class Shown(Answer, frozen=True, tag="shown"):
-    """What every instance shows, and what the dial can do."""
+    """What every instance shows, what the dial can do, and when that was asked, by the
+    agent's clock."""
 
     abilities: Abilities
     instances: tuple[InstanceReading, ...]
+    at: Instant
 
 
 class Done(Answer, frozen=True, tag="done"):

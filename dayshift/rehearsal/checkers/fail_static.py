@@ -14,7 +14,8 @@ def check(case: Case) -> list[Violation]:
     for write in case.history.writes:
         if write.refused:
             continue
-        if write.at_ms > died.get(write.controller, write.at_ms):
+        sent_ms = write.at_ms if write.sent_ms < 0 else write.sent_ms
+        if sent_ms > died.get(write.controller, sent_ms):
             what = f"{write.controller} was dead and wrote dial {write.dial}"
             found.append(Violation(NAME, write.at_ms, what))
         ours = write.token.claim.journal == case.journal

@@ -9,7 +9,40 @@ NAME = "fencing"
 
 
 def check(case: Case) -> list[Violation]:
-    return [*_overwritten(case), *_unfenced(case), *_shared(case)]
+    return [
+        *_overwritten(case),
+        *_landed_late(case),
+        *_unfenced(case),
+        *_shared(case),
+        *_renewed(case),
+    ]
+
+
+def _landed_late(case: Case) -> list[Violation]:
+    """An agent compares and writes in one step, however long the device takes."""
+    found = []
+    for one in case.history.of("overtaken"):
+        newer, mine = one.more
+        what = f"agent {one.who} put {mine} over {newer} at dial {one.what}"
+        found.append(Violation(NAME, one.at_ms, what))
+    return found
+
+
+def _renewed(case: Case) -> list[Violation]:
+    """Who was overtaken keeps no lease alive any more."""
+    found = []
+    newest: dict[tuple[str, str], int] = {}
+    for one in case.history.of("kept"):
+        agent, verb, claim, *_, result, _ = one.more
+        epoch, at = int(claim.split(":")[0]), (one.what, agent)
+        if result != "done":
+            continue
+        if verb == "renew" and epoch < newest.get(at, 0):
+            what = f"{one.who} renewed {one.what} with epoch {epoch}, "
+            what += f"and epoch {newest[at]} leads"
+            found.append(Violation(NAME, one.at_ms, what))
+        newest[at] = max(newest.get(at, 0), epoch)
+    return found
 
 
 def _overwritten(case: Case) -> list[Violation]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dayshift.errors import Reason, Refused
 from dayshift.rehearsal.faults import (
+    agents,
     dials,
     machines,
     meters,
@@ -26,6 +27,7 @@ CATALOGUE: tuple[Fault, ...] = (
     *networks.FAULTS,
     *regions.FAULTS,
     *persons.FAULTS,
+    *agents.FAULTS,
 )
 
 

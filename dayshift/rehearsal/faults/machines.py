@@ -72,12 +72,9 @@ def _reboot(scene: Scene) -> End:
 
 
 def _disk(how: str, scene: Scene) -> End:
-    scene.controllers.disk.broken = how
-
-    def over() -> None:
-        scene.controllers.disk.broken = ""
-
-    return over
+    disk = scene.controllers.disk
+    disk.fail(how)
+    return disk.mend
 
 
 def _little_room(scene: Scene) -> End:
