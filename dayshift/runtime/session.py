@@ -41,6 +41,7 @@ from dayshift.runtime.frame import Frame
 from dayshift.runtime.locating import access_to, locate
 from dayshift.runtime.naming import controller_name, jobs_id
 from dayshift.runtime.orchestrator import Orchestrator
+from dayshift.runtime.pace import USUAL, Pace
 from dayshift.runtime.sealing import pack
 from dayshift.runtime.secrets import Secrets
 
@@ -79,6 +80,9 @@ class Session:
     """Errors of the control socket that do not stop it."""
     watched = True
     """Whether a watchdog can follow its journal."""
+    pace: Pace = USUAL
+    sampling = True
+    """Whether samples are kept for the report."""
 
     def __init__(
         self, workspace: Workspace, journal: Journal, points: Points = NOWHERE
@@ -258,6 +262,8 @@ class Session:
             self.entropy,
             on_frame,
             self.points,
+            self.pace,
+            self.sampling,
         )
         if self.state.plan.estate.notify and self.watched:
             watchdog.start(self.workspace.state_dir)

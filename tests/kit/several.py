@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from dayshift.core import guards
 from dayshift.core.state import JournalState
 from dayshift.errors import JournalError, Reason
-from dayshift.journal import stores
 from dayshift.journal.codec import decode_record
 from dayshift.journal.journal import Journal
 from dayshift.journal.reader import JournalReader
@@ -28,6 +27,7 @@ from dayshift.model.points import Point
 from dayshift.model.records import Action, Answered
 from dayshift.model.sight import Sight
 from dayshift.model.units import Instant
+from dayshift.rehearsal.shared import Shared
 from dayshift.runtime import messages
 from dayshift.runtime.serving import Role, Serving
 from dayshift.runtime.session import Session, Workspace
@@ -35,7 +35,6 @@ from dayshift.runtime.wiring import Drivers
 from tests.kit.clock import SeededEntropy, VirtualClock
 from tests.kit.play import estate
 from tests.kit.rig import POLICY, Rig
-from tests.kit.shared import Shared
 
 T = TypeVar("T")
 PLACES = {"c-fra": "fra", "c-ber": "ber", "c-oslo": "oslo"}
@@ -284,13 +283,3 @@ def stale_writes(several: Several) -> list[str]:
             found.append(f"{token.claim} after epoch {newest}: {setting}")
         newest = max(newest, token.claim.epoch)
     return found
-
-
-def install() -> Any:
-    """Make the store known under its name, without an entry point."""
-    known = stores._driver
-
-    def driver(name: str) -> Any:
-        return Shared if name == "shared" else known(name)
-
-    return driver

@@ -10,24 +10,18 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dayshift.journal import stores
 from dayshift.model import records as r
 from dayshift.model.records import RunResult
+from dayshift.rehearsal.shared import TTL_MS
 from dayshift.runtime import leading, serving
 from dayshift.runtime.serving import Role
 from tests.kit.clock import VirtualClock, run_virtual
-from tests.kit.several import Several, install, stale_writes
-from tests.kit.shared import TTL_MS
+from tests.kit.several import Several, stale_writes
 
 Deed = Callable[[Several], Awaitable[None]]
 TAKEOVER_MS = 5_000
 SWEEP = bool(os.environ.get("DAYSHIFT_SWEEP"))
 """Every place and moment, as `script/soak` does, or one of a few."""
-
-
-@pytest.fixture(autouse=True)
-def _store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "_driver", install())
 
 
 def play(folder: Path, deed: Deed) -> Several:

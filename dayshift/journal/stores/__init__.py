@@ -40,7 +40,8 @@ class Access(msgspec.Struct, frozen=True):
 
     Relative paths in the settings start at `base_dir`. A shared store needs a clock of
     its own: its lease ends by real time, whatever its journal's clock says. `around`
-    is what stands between a writer and its store, such as the disk of a rehearsal.
+    is what stands between a writer and its store, such as the disk of a rehearsal;
+    `driver` a store that no entry point names.
     """
 
     store: StoreSpec = StoreSpec()
@@ -49,6 +50,7 @@ class Access(msgspec.Struct, frozen=True):
     secret: Callable[[str], str] = _no_secrets
     clock: Clock | None = None
     around: Callable[[Store], Store] = _as_it_is
+    driver: Any = None
 
     @property
     def shared(self) -> bool:
@@ -76,15 +78,13 @@ def open_reader(access: Access, folder: Path) -> Store | None:
         JournalBroken: it is there and damaged.
         JournalFull: it does not answer.
     """
-    found: Store | None = _driver(access.store.driver).reader(access, folder)
+    found: Store | None = _driver_of(access).reader(access, folder)
     return found
 
 
 def open_writer(access: Access, folder: Path, lock: WriterLock) -> Store:
     """The store, to be led (after `lease`); made if absent."""
-    store: Store = access.around(
-        _driver(access.store.driver).writer(access, folder, lock)
-    )
+    store: Store = access.around(_driver_of(access).writer(access, folder, lock))
     return store
 
 
@@ -92,6 +92,10 @@ def note_store(folder: Path, estate: str, access: Access) -> None:
     """Leave the note that says where the records lie, unless that goes without."""
     if access.shared or recall(folder) is not None:
         remember(folder, estate, access.store)
+
+
+def _driver_of(access: Access) -> Any:
+    return access.driver or _driver(access.store.driver)
 
 
 @cache

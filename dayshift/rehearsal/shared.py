@@ -1,15 +1,16 @@
 """A store in memory that several controllers share, with leases in virtual time.
 
-`Shared` is what the three members of a real store agree on; `SharedStore` is one
-controller's connection to it. A connection can be cut: then it knows nothing and is
-sure of nothing, as with a real store.
+`Shared` is what the members of a real store agree on; `SharedStore` is one controller's
+connection to it. A connection can be cut: then it knows nothing and is sure of nothing,
+as with a real store; or late: what it was asked happens after the caller gave up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from dayshift.errors import JournalFull, JournalHeld, Reason
 from dayshift.journal import stores
@@ -22,22 +23,29 @@ from dayshift.journal.base import (
     Row,
     SignedHead,
     Stir,
+    Store,
     StoredSnapshot,
     Wave,
 )
-from dayshift.journal.stores.watching import poll, stirred
+from dayshift.journal.stores import watching
 from dayshift.model.estate import StoreSpec
-from dayshift.model.units import Clock
+from dayshift.model.units import Clock, elapsed_ms
 
 TTL_MS = 3_000
-KNOWN: dict[str, Shared] = {}
-"""By what stands in the settings: the note beside a journal can hold a name only."""
+LOOK_MS = 1_000
+
+
+def _nothing(what: str, who: str, epoch: int, at_ms: int) -> None:
+    return None
 
 
 class Shared:
-    """What is durable, and who leads until when."""
+    """What is durable, and who leads until when. `note` is told of leaders that come
+    (`lead`) and whose lease ended (`lapse`), as the store has it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self, clock: Clock, note: Callable[[str, str, int, int], None] = _nothing
+    ) -> None:
         self.clock = clock
         self.rows: list[Row] = []
         self.signed: list[SignedHead] = []
@@ -51,27 +59,56 @@ class Shared:
         self.until_ms = 0
         self.cut: set[str] = set()
         """Folders of controllers that cannot reach the store."""
+        self.late: dict[str, int] = {}
+        """Appends of these land so much later, and nobody answers."""
+        self._note = note
+        self._stirred = asyncio.Event()
+        self._landing: set[asyncio.Task[None]] = set()
+
+    def stir(self) -> None:
+        self._stirred.set()
+        self._stirred = asyncio.Event()
+
+    async def stirred(self) -> None:
+        await self._stirred.wait()
+
+    def later(self, ms: int, land: Callable[[], None]) -> None:
+        async def arrive() -> None:
+            await self.clock.sleep(ms)
+            with contextlib.suppress(JournalHeld):
+                land()
+
+        task = asyncio.create_task(arrive())
+        self._landing.add(task)
+        task.add_done_callback(self._landing.discard)
+
+    def led(self, what: str, at_ms: int) -> None:
+        """A lease began or ended."""
+        if self.leader is not None:
+            self._note(what, self.leader.name, self.leader.epoch, at_ms)
 
     def holder(self) -> Holder | None:
-        if self.clock.now().mono_ms >= self.until_ms:
+        if self.leader is not None and self.clock.now().mono_ms >= self.until_ms:
+            self.led("lapse", self.until_ms)
             self.leader = self.leader_of = None
         return self.leader
 
-    def access(self, estate: str) -> stores.Access:
-        KNOWN[str(id(self))] = self
-        return stores.Access(StoreSpec("shared", {"at": str(id(self))}), estate)
+    def access(
+        self, estate: str, around: Callable[[Store], Store] = lambda store: store
+    ) -> stores.Access:
+        """How a controller reaches it."""
+        spec = StoreSpec("shared")
+        return stores.Access(spec, estate, around=around, driver=self)
 
-    @staticmethod
-    def reader(access: stores.Access, folder: Path) -> SharedStore | None:
-        return SharedStore(KNOWN[access.store.options["at"]], folder)
+    def reader(self, access: stores.Access, folder: Path) -> SharedStore:
+        return SharedStore(self, folder)
 
-    @staticmethod
-    def writer(access: stores.Access, folder: Path, lock: Any) -> SharedStore:
-        return SharedStore(KNOWN[access.store.options["at"]], folder)
+    def writer(self, access: stores.Access, folder: Path, lock: object) -> SharedStore:
+        return SharedStore(self, folder)
 
 
 class SharedStore:
-    """One connection. `paused` is a process that was stopped: it renews nothing."""
+    """One connection, of the controller whose folder it is."""
 
     def __init__(self, shared: Shared, folder: Path) -> None:
         self._at = shared
@@ -104,16 +141,26 @@ class SharedStore:
             raise JournalHeld(Reason("JOURNAL-HELD", f"{at.leader} leads"))
         at.leader, at.leader_of = holder, self
         at.until_ms = self._sure_until_ms = at.clock.now().mono_ms + TTL_MS
+        at.led("lead", at.clock.now().mono_ms)
 
     def append(self, rows: Sequence[Row], after: Head) -> None:
         at = self._reach()
-        if at.holder() is None or at.leader_of is not self or self.head() != after:
+        late_ms = at.late.get(self._who, 0)
+        if late_ms:
+            at.later(late_ms, lambda: self.land(rows, after))
+            raise JournalFull(Reason("STORE-SILENT", "the store did not answer"))
+        self.land(rows, after)
+
+    def land(self, rows: Sequence[Row], after: Head) -> None:
+        """What the store itself does with an append, when it gets there."""
+        at = self._at
+        if at.holder() is None or at.leader_of is not self or _head(at.rows) != after:
             raise JournalHeld(Reason("JOURNAL-HELD", f"{at.leader} leads"))
         at.rows.extend(rows)
+        at.stir()
 
     def head(self) -> Head:
-        rows = self._reach().rows
-        return Head(rows[-1].seq, rows[-1].hash) if rows else ORIGIN
+        return _head(self._reach().rows)
 
     def hash_at(self, seq: int) -> str | None:
         if seq == 0:
@@ -157,18 +204,26 @@ class SharedStore:
     async def watch(
         self, head: Head, wanted: frozenset[Stir], clock: Clock, timeout_ms: int
     ) -> frozenset[Stir]:
-        async def look() -> frozenset[Stir]:
-            return stirred(self, head, wanted)
-
-        return await poll(look, clock, timeout_ms)
+        begun = clock.now()
+        while not (seen := watching.stirred(self, head, wanted)):
+            left = timeout_ms - elapsed_ms(begun, clock.now())
+            if left <= 0:
+                break
+            with contextlib.suppress(TimeoutError):
+                # A lease ends without a word.
+                await clock.within(min(left, LOOK_MS), self._at.stirred())
+        return seen
 
     def close(self) -> None:
         if self._at.leader_of is self:
+            self._at.led("lapse", self._at.clock.now().mono_ms)
             self._at.leader = self._at.leader_of = None
+            self._at.stir()
         self._sure_until_ms = -1
 
     def post(self, token: str, data: bytes) -> None:
         self._reach().messages[token] = data
+        self._at.stir()
 
     def inbox(self) -> tuple[Message, ...]:
         return tuple(Message(*one) for one in self._reach().messages.items())
@@ -198,3 +253,7 @@ class SharedStore:
 
     def set_moved(self, to: str) -> None:
         self._reach().moved = to
+
+
+def _head(rows: Sequence[Row]) -> Head:
+    return Head(rows[-1].seq, rows[-1].hash) if rows else ORIGIN
