@@ -11,13 +11,17 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
+
+import msgspec
 
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState, Status
 from dayshift.errors import Bug, DayshiftError, DriverRetry, JournalFull, Reason
 from dayshift.journal.base import Store
+from dayshift.journal.codec import canonical
 from dayshift.journal.journal import Journal
+from dayshift.journal.reader import JournalReader
 from dayshift.journal.stores import Access
 from dayshift.model import records as r
 from dayshift.model.plan import Verb
@@ -32,6 +36,7 @@ from dayshift.runtime.pace import Pace
 from dayshift.runtime.wiring import Drivers
 
 T = TypeVar("T")
+Raw = dict[str, Any]
 FOREVER_MS = 10**9
 
 
@@ -134,6 +139,45 @@ class DiskStore:
         if self._disk.broken:
             what = f"the journal's disk is {self._disk.broken}"
             raise JournalFull(Reason("JOURNAL-FULL", what))
+
+
+class Crew(Protocol):
+    """Who conducts the run, as faults and people meet them: one controller after the
+    other, or several side by side."""
+
+    stage: Stage
+    clock: VirtualClock
+    folder: Path
+    pace: Pace
+    on_frame: Callable[[Frame], None]
+    state: JournalState
+    failure: BaseException | None
+    bug: BaseException | None
+
+    @property
+    def machine(self) -> Machine: ...
+    @property
+    def network(self) -> Network: ...
+    @property
+    def disk(self) -> Disk: ...
+    @property
+    def run(self) -> RunState | None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def leading(self) -> bool: ...
+    @property
+    def lives(self) -> int: ...
+    @property
+    def head(self) -> str: ...
+    def start(self) -> None: ...
+    async def stop(self, where: str) -> None: ...
+    async def until_ended(self) -> None: ...
+    async def leave(self) -> None: ...
+    async def ask(self, verb: str, person: str, **args: str) -> bool: ...
+    def records(self) -> list[Raw]: ...
+    def wave(self) -> str: ...
+    def strayed(self) -> list[Raw]: ...
 
 
 class Controllers:
@@ -279,6 +323,21 @@ class Controllers:
             self.stage.now_ms(), "crash", self.machine.name, "", self.machine.died_at
         )
 
+    async def until_ended(self) -> None:
+        """For a while, or until the one that runs ends."""
+        if self.task is not None:
+            await asyncio.wait([self.task], timeout=30)
+
+    def records(self) -> list[Raw]:
+        return raw_records(self.folder)
+
+    def strayed(self) -> list[Raw]:
+        return []
+
+    def wave(self) -> str:
+        """Who has the estate's wave token; nobody shares this store."""
+        return ""
+
     async def leave(self) -> None:
         """The end of the rehearsal: the journal is closed as it should be."""
         if self.orchestrator is None or self.task is None:
@@ -304,3 +363,11 @@ class Controllers:
         except (DayshiftError, TimeoutError, Died):
             return False
         return answered.accepted
+
+
+def raw_records(folder: Path) -> list[Raw]:
+    """The journal's entries as plain JSON, the emergency file included."""
+    if not folder.is_dir():
+        return []
+    with JournalReader.open(folder) as view:
+        return [msgspec.json.decode(canonical(one)) for one in view.records()]

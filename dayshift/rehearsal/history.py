@@ -80,6 +80,8 @@ class History:
     records: list[dict[str, Any]] = field(default_factory=list)
     others: list[dict[str, Any]] = field(default_factory=list)
     """Records of any other journal that somebody ran the same change with."""
+    strayed: list[dict[str, Any]] = field(default_factory=list)
+    """Entries in emergency files of this journal that nobody merged yet."""
     plan: dict[str, Any] = field(default_factory=dict)
     ended_ms: int = 0
     status: str = ""

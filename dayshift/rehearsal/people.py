@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 
 from dayshift.core.state import Status
-from dayshift.rehearsal.controllers import Controllers
+from dayshift.rehearsal.controllers import Crew
 from dayshift.rehearsal.stage import Stage
 
 TRIES = 6
@@ -23,9 +23,7 @@ class Operator:
     is held then stays held, and the rehearsal says so.
     """
 
-    def __init__(
-        self, stage: Stage, controllers: Controllers, draw: random.Random
-    ) -> None:
+    def __init__(self, stage: Stage, controllers: Crew, draw: random.Random) -> None:
         self.stage = stage
         self.controllers = controllers
         self.draw = draw

@@ -14,17 +14,17 @@ import msgspec
 
 from dayshift.core.state import Status
 from dayshift.errors import DayshiftError
-from dayshift.journal.codec import canonical
-from dayshift.journal.reader import JournalReader
 from dayshift.model.plan import Plan
 from dayshift.rehearsal import stage as staging
 from dayshift.rehearsal.checkers import Violation, check
 from dayshift.rehearsal.clock import SeededEntropy, Stuck, VirtualClock, run_virtual
-from dayshift.rehearsal.controllers import Controllers
+from dayshift.rehearsal.controllers import Controllers, Crew, raw_records
 from dayshift.rehearsal.faults import CATALOGUE
 from dayshift.rehearsal.faults.machines import TWIN
 from dayshift.rehearsal.history import History
 from dayshift.rehearsal.people import Operator
+from dayshift.rehearsal.several import Several
+from dayshift.rehearsal.stage import Stage
 from dayshift.rehearsal.weather import Drawn, Sky, forecast
 from dayshift.runtime.pace import unhurried
 
@@ -121,9 +121,7 @@ async def _program(
 ) -> Played:
     draw = random.Random(f"{plan.digest}/{seed}")
     stage = staging.build(plan, clock, draw, folder)
-    controllers = Controllers(
-        stage, clock, folder / "journal", SeededEntropy(seed), unhurried(plan.estate)
-    )
+    controllers = _crew(stage, clock, folder / "journal", seed)
     drawn = tuple(forecast(plan, CATALOGUE, draw, only) if given is None else given)
     sky, operator = Sky(stage, controllers, drawn), Operator(stage, controllers, draw)
     for agent in stage.agents.values():
@@ -135,7 +133,7 @@ async def _program(
     try:
         await _until_done(controllers, operator, clock, horizon_ms(plan))
         stage.world.advance()
-        stage.history.final = stage.final()
+        stage.history.final = {**stage.final(), "wave": controllers.wave()}
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -144,6 +142,15 @@ async def _program(
         for agent in stage.agents.values():
             await agent.end()
     return _played(plan, seed, stage.history, controllers, drawn, folder)
+
+
+def _crew(stage: Stage, clock: VirtualClock, folder: Path, seed: int) -> Crew:
+    """One controller after the other, or as many as the estate declares."""
+    estate = stage.plan.estate
+    pace = unhurried(estate)
+    if len(estate.controllers) > 1:
+        return Several(stage, clock, folder, seed, pace)
+    return Controllers(stage, clock, folder, SeededEntropy(seed), pace)
 
 
 def horizon_ms(plan: Plan) -> int:
@@ -158,14 +165,13 @@ def horizon_ms(plan: Plan) -> int:
 
 
 async def _until_done(
-    controllers: Controllers, operator: Operator, clock: VirtualClock, most_ms: int
+    controllers: Crew, operator: Operator, clock: VirtualClock, most_ms: int
 ) -> None:
     begun = clock.now().mono_ms
     while clock.now().mono_ms - begun < most_ms and not operator.gave_up:
-        if controllers.task is not None:
-            await asyncio.wait([controllers.task], timeout=30)
-            if controllers.closed:
-                return
+        await controllers.until_ended()
+        if controllers.closed:
+            return
         await clock.sleep(1_000)
         if controllers.bug is not None:
             return
@@ -175,13 +181,14 @@ def _played(
     plan: Plan,
     seed: int,
     history: History,
-    controllers: Controllers,
+    controllers: Crew,
     drawn: Sequence[Drawn],
     folder: Path,
 ) -> Played:
     history.ended_ms = controllers.clock.now().mono_ms
     history.plan = msgspec.to_builtins(plan)
-    history.records = raw_records(folder / "journal")
+    history.records = controllers.records()
+    history.strayed = controllers.strayed()
     history.others = raw_records(folder / TWIN)
     run = controllers.state.run
     history.status = run.status.value if run else "absent"
@@ -215,7 +222,7 @@ def _played(
     return Played(result, history, tuple(drawn), str(controllers.failure or ""))
 
 
-def _ending(controllers: Controllers) -> tuple[str, str]:
+def _ending(controllers: Crew) -> tuple[str, str]:
     run = controllers.state.run
     if run is None:
         return "refused", str(controllers.failure or "the run was never opened")
@@ -227,14 +234,6 @@ def _ending(controllers: Controllers) -> tuple[str, str]:
         why = text.reason.what if isinstance(text, DayshiftError) else str(text)
         return "stopped", why
     return "held", f"{hold.code}: {hold.what}" if hold else run.status.value
-
-
-def raw_records(folder: Path) -> list[dict[str, Any]]:
-    """The journal's entries as plain JSON, the emergency file included."""
-    if not folder.is_dir():
-        return []
-    with JournalReader.open(folder) as view:
-        return [msgspec.json.decode(canonical(one)) for one in view.records()]
 
 
 def _weather(history: History, opened: int) -> tuple[Weather, ...]:

@@ -65,6 +65,11 @@ class Shared:
         self._stirred = asyncio.Event()
         self._landing: set[asyncio.Task[None]] = set()
 
+    def hang_up(self, who: str) -> None:
+        """A process died: whatever it held is held until it runs out."""
+        if self.leader_of is not None and self.leader_of.who == who:
+            self.leader_of = None
+
     def stir(self) -> None:
         self._stirred.set()
         self._stirred = asyncio.Event()
@@ -112,18 +117,18 @@ class SharedStore:
 
     def __init__(self, shared: Shared, folder: Path) -> None:
         self._at = shared
-        self._who = folder.name
+        self.who = folder.name
         self._sure_until_ms = -1
 
     def _reach(self) -> Shared:
-        if self._who in self._at.cut:
+        if self.who in self._at.cut:
             raise JournalFull(Reason("STORE-AWAY", "the store does not answer"))
         return self._at
 
     def renew(self) -> None:
         """What a keep-alive does in the background of a process that runs."""
         at = self._at
-        if self._who not in at.cut and at.holder() and at.leader_of is self:
+        if self.who not in at.cut and at.holder() and at.leader_of is self:
             at.until_ms = self._sure_until_ms = at.clock.now().mono_ms + TTL_MS
 
     @property
@@ -145,7 +150,7 @@ class SharedStore:
 
     def append(self, rows: Sequence[Row], after: Head) -> None:
         at = self._reach()
-        late_ms = at.late.get(self._who, 0)
+        late_ms = at.late.get(self.who, 0)
         if late_ms:
             at.later(late_ms, lambda: self.land(rows, after))
             raise JournalFull(Reason("STORE-SILENT", "the store did not answer"))

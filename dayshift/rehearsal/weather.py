@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dayshift.model.plan import Plan
 from dayshift.model.records import Phase
-from dayshift.rehearsal.controllers import Controllers
+from dayshift.rehearsal.controllers import Crew
 from dayshift.rehearsal.stage import Stage
 from dayshift.runtime.frame import Frame
 
@@ -40,7 +40,7 @@ class Scene:
     """Where a fault plays: the estate, its controllers, and the fault's own dice."""
 
     stage: Stage
-    controllers: Controllers
+    controllers: Crew
     draw: random.Random
     strength: int = 1
     """1 (mild) to 3 (hard)."""
@@ -128,9 +128,7 @@ def _drawn(plan: Plan, fault: Fault, number: int, draw: random.Random) -> Drawn:
 class Sky:
     """Lets the drawn weather happen, each fault at its own moment."""
 
-    def __init__(
-        self, stage: Stage, controllers: Controllers, drawn: Sequence[Drawn]
-    ) -> None:
+    def __init__(self, stage: Stage, controllers: Crew, drawn: Sequence[Drawn]) -> None:
         self.stage = stage
         self.controllers = controllers
         self.drawn = drawn

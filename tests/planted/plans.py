@@ -27,6 +27,7 @@ from dayshift.model.estate import (
     RegionWork,
     ResidueClass,
     Service,
+    StoreSpec,
     VotingSpec,
     WorkStep,
 )
@@ -249,3 +250,14 @@ def kit() -> Plan:
     example = load.load_estate(folder / "dayshift.yaml", wiring.options_of)
     wanted = load.load_change(folder / "change.yaml", example, wiring.options_of)
     return planner.make(example, wanted, Verb.MAINTAIN)
+
+
+def several() -> Plan:
+    """Three controllers in three places, a shared store, an agent before the dial."""
+    made = _behind_agents("a1")
+    controllers = tuple(
+        ControllerSpec(f"c-{place}", place) for place in ("fra", "ber", "oslo")
+    )
+    store = StoreSpec("shared", {}, {})
+    made = replace(made, controllers=controllers, journal=store)
+    return planner.make(made, change("fra", "ber"), Verb.MAINTAIN)

@@ -12,7 +12,7 @@ PAUSE_MS = 1_500
 
 
 def check(case: Case) -> list[Violation]:
-    return [*_writes(case), *_deeds(case), *_repeats(case)]
+    return [*_writes(case), *_deeds(case), *_repeats(case), *_requests(case)]
 
 
 def _writes(case: Case) -> list[Violation]:
@@ -56,6 +56,21 @@ def _deeds(case: Case) -> list[Violation]:
         if not case.meant(*asked) and not case.meant_by_others(*asked):
             what = f"{one.kind} of {one.what} in {one.who} was never intended"
             found.append(Violation(NAME, one.at_ms, what))
+    return found
+
+
+def _requests(case: Case) -> list[Violation]:
+    """What a person asked is carried out once, wherever and however often it arrives:
+    a token is written down once, and answered once."""
+    found = []
+    seen: set[tuple[str, str]] = set()
+    for one in case.kinds("requested", "answered"):
+        body = one["body"]
+        name = body["kind"], body.get("token", "")
+        if name[1] and name in seen:
+            what = f"request {name[1][:8]} was {body['kind']} twice"
+            found.append(Violation(NAME, one["at"]["mono_ms"], what))
+        seen.add(name)
     return found
 
 

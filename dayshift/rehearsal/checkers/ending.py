@@ -18,6 +18,9 @@ def check(case: Case) -> list[Violation]:
         for name, is_open in sorted(final["brackets"].items())
         if is_open and result in ("done", "aborted") and not _theirs(case, name)
     ]
+    if final.get("wave") and not case.weather("store", "disk", "place", at_ms=at_ms):
+        what = f"the run is {result}, and the wave token is still held"
+        found.append(Violation(NAME, at_ms, what, (final["wave"],)))
     if result == "done":
         found.extend(_versions(case, at_ms))
         found.extend(_shares(case, at_ms))

@@ -3,6 +3,7 @@ none that is newer, is ever overwritten."""
 
 from __future__ import annotations
 
+from dayshift.rehearsal.checkers import leading
 from dayshift.rehearsal.checkers.seeing import Case, Violation
 
 NAME = "fencing"
@@ -15,6 +16,7 @@ def check(case: Case) -> list[Violation]:
         *_unfenced(case),
         *_shared(case),
         *_renewed(case),
+        *leading.check(case),
     ]
 
 

@@ -49,6 +49,9 @@ class Case:
             for one in records
             if one["body"]["kind"] == "intent"
         }
+        for one in history.strayed:
+            if one["body"]["kind"] == "intent":
+                intents.setdefault((one["epoch"], one["seq"]), one)
         journal = next(
             (r["body"]["journal"] for r in records if r["body"]["kind"] == "genesis"),
             "",

@@ -14,6 +14,7 @@ from dayshift.rehearsal.faults import (
     meters,
     networks,
     persons,
+    places,
     regions,
     work,
 )
@@ -28,6 +29,7 @@ CATALOGUE: tuple[Fault, ...] = (
     *regions.FAULTS,
     *persons.FAULTS,
     *agents.FAULTS,
+    *places.FAULTS,
 )
 
 

@@ -117,7 +117,12 @@ FAULTS = (
         _freeze_at,
     ),
     Fault("clock-jumps", "the wall clock jumps", _jump),
-    Fault("power-cut", "the controller's machine loses power and boots", _reboot),
+    Fault(
+        "power-cut",
+        "the controller's machine loses power and boots",
+        _reboot,
+        needs=lambda plan: len(plan.estate.controllers) < 2,
+    ),
     Fault("disk-full", "the journal's disk is full", lambda s: _disk("full", s)),
     Fault(
         "disk-fails",

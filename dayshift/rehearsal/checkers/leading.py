@@ -1,0 +1,62 @@
+"""Invariant 3, for several controllers: who leads no more acts no more, and somebody
+leads soon whenever anybody can."""
+
+from __future__ import annotations
+
+from dayshift.rehearsal.checkers.seeing import Case, Violation
+
+NAME = "fencing"
+AFTER_MS = 100
+VACANT_MS = 30_000
+"""Longer than a lease, a campaign and a start of the process take together."""
+TROUBLE = (
+    "channel",
+    "controller",
+    "cut",
+    "disk",
+    "follower",
+    "network",
+    "people-ask-twice",
+    "place",
+    "store",
+)
+
+
+def check(case: Case) -> list[Violation]:
+    return [*_after_lapse(case), *_vacant(case)]
+
+
+def _after_lapse(case: Case) -> list[Violation]:
+    """No device obeys an intent that was written after its writer's lease had ended."""
+    over = {int(one.more[0]): one.at_ms for one in case.history.of("lapse")}
+    found = []
+    for write, action in case.obeyed():
+        claim = write.token.claim
+        ended_ms = over.get(claim.epoch)
+        if not action or ended_ms is None:
+            continue
+        at_ms = case.intents[claim.epoch, claim.seq]["at"]["mono_ms"]
+        if at_ms > ended_ms + AFTER_MS:
+            what = f"{write.controller} went on for {at_ms - ended_ms} ms after its "
+            what += f"lease had ended, and wrote dial {write.dial}"
+            found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
+    return found
+
+
+def _vacant(case: Case) -> list[Violation]:
+    """Nobody leads for long while nothing is in anybody's way."""
+    if not case.history.of("lapse"):
+        return []
+    found, since = [], -1
+    closed = [one["at"]["mono_ms"] for one in case.kinds("run-closed")]
+    end_ms = min([*closed, case.history.ended_ms])
+    for one in (*case.history.of("lead", "lapse"), None):
+        at_ms = min(one.at_ms, end_ms) if one is not None else end_ms
+        if since >= 0 and at_ms - since > VACANT_MS:
+            waited = at_ms - since
+            if not case.weather(*TROUBLE, at_ms=at_ms, for_ms=waited):
+                what = f"nobody led for {waited // 1000} s"
+                found.append(Violation(NAME, at_ms, what))
+        if one is not None:
+            since = one.at_ms if one.kind == "lapse" else -1
+    return found
