@@ -17,7 +17,14 @@ import msgspec
 
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState, RunState, Status
-from dayshift.errors import Bug, DayshiftError, DriverRetry, JournalFull, Reason
+from dayshift.errors import (
+    Bug,
+    DayshiftError,
+    DriverRetry,
+    JournalFull,
+    Reason,
+    Refused,
+)
 from dayshift.journal.base import Store
 from dayshift.journal.codec import canonical
 from dayshift.journal.journal import Journal
@@ -367,7 +374,8 @@ class Controllers:
 
 def raw_records(folder: Path) -> list[Raw]:
     """The journal's entries as plain JSON, the emergency file included."""
-    if not folder.is_dir():
-        return []
-    with JournalReader.open(folder) as view:
-        return [msgspec.json.decode(canonical(one)) for one in view.records()]
+    try:
+        with JournalReader.open(folder) as view:
+            return [msgspec.json.decode(canonical(one)) for one in view.records()]
+    except Refused:
+        return []  # The disk had no room even for the first record.

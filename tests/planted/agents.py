@@ -47,7 +47,7 @@ class _Unlocked:
 
 
 @wraps
-def _no_lock(former: Any) -> Any:
+def no_lock(former: Any) -> Any:
     """Comparison and write are two steps."""
 
     def init(self: Any, *args: Any) -> None:

@@ -45,6 +45,7 @@ class Storm(NamedTuple):
     within_ms: int = 4_000
     strength: int = 3
     region: int = 0
+    after_ms: int = 0
 
 
 CALM: tuple[Storm, ...] = ()
@@ -143,7 +144,7 @@ def _drawn(weather: tuple[Storm, ...], seed: int) -> list[Drawn]:
             number,
             one.region,
             one.phase,
-            (seed * 7_919 + number * 104_729) % max(1, one.within_ms),
+            one.after_ms + (seed * 7_919 + number * 104_729) % max(1, one.within_ms),
             one.for_ms,
             one.strength,
             seed * 1_000 + number,

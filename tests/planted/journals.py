@@ -182,7 +182,63 @@ def _key_by_trip(here: Any, step: str) -> str:
     return f"{here.region}-{step}-{here.failed.get(step, 0)}-{here.tripped}"
 
 
+@wraps
+def _forgets_the_last(former: Any) -> Any:
+    """Of the emergency entries the last one is lost on the way home."""
+
+    def merge(self: Any, log: Any) -> None:
+        kept = log._replace(records=log.records[:-1], rows=log.rows[:-1])
+        former(self, kept if kept.rows else log)
+
+    return merge
+
+
+@wraps
+def _merges_twice(former: Any) -> Any:
+    """Entries that were merged are merged once more."""
+
+    def merge(self: Any, log: Any) -> None:
+        former(self, log)
+        former(self, log)
+
+    return merge
+
+
+FULL_THEN_KILLED = (
+    Storm("disk-full", Phase.PREFLIGHT, 6_000, 1),
+    Storm("dial-slow", None, 900_000),
+    Storm("controller-killed", Phase.DRAINING, within_ms=4_000),
+)
 JOURNALS = (
+    Mutant(
+        "no-emergency-journal",
+        "break-glass",
+        "an evacuation stops at a full disk",
+        (
+            (
+                "dayshift.runtime.orchestrator.overrides.goes_on_without_store",
+                lambda *args: False,
+            ),
+        ),
+        (Storm("disk-full", Phase.PREFLIGHT, 900_000, 1),),
+        plans.evacuation,
+    ),
+    Mutant(
+        "merge-forgets",
+        "journal-before-act",
+        "the last entry of the emergency journal is lost when it is merged",
+        (("dayshift.journal.journal.Journal._merge", _forgets_the_last),),
+        FULL_THEN_KILLED,
+        plans.evacuation,
+    ),
+    Mutant(
+        "merge-doubles",
+        "journal-before-act",
+        "entries of the emergency journal are merged twice",
+        (("dayshift.journal.journal.Journal._merge", _merges_twice),),
+        FULL_THEN_KILLED,
+        plans.evacuation,
+    ),
     Mutant(
         "emergency-asks-leave",
         "break-glass",

@@ -8,13 +8,17 @@ from tests.planted.frame import Mutant
 from tests.planted.incidents import INCIDENTS
 from tests.planted.journals import JOURNALS
 from tests.planted.proofs import PROOFS
+from tests.planted.several import SEVERAL
 from tests.planted.shares import SHARES
+from tests.planted.wayback import WAYBACK
 
 MUTANTS: tuple[Mutant, ...] = (
     *SHARES,
     *FENCES,
     *AGENTS,
+    *SEVERAL,
     *PROOFS,
+    *WAYBACK,
     *JOURNALS,
     *INCIDENTS,
 )

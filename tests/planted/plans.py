@@ -103,6 +103,11 @@ def slow_drain() -> Plan:
     return planner.make(_one(drain_dwell_ms=20_000), change("fra"), Verb.MAINTAIN)
 
 
+def long_validation() -> Plan:
+    """Probes are asked for a good while before the first user comes back."""
+    return planner.make(_one(probe_streak=12), change("fra"), Verb.MAINTAIN)
+
+
 def close_to_limit() -> Plan:
     """The work only just fits the absence limit."""
     return planner.make(_one(absence_ms=70_000), change("fra"), Verb.MAINTAIN)

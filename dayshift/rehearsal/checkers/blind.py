@@ -11,7 +11,11 @@ NAME = "blind-is-not-green"
 def check(case: Case) -> list[Violation]:
     found = []
     for write, action in case.obeyed():
-        if not action or "/rung/" not in action["key"] or action.get("override"):
+        if not action or action.get("override"):
+            continue
+        if "/soak/" in action["key"]:
+            found.extend(_skipped(case, write, action))
+        if "/rung/" not in action["key"]:
             continue
         found.extend(_unseen(case, write, action))
         found.extend(_unjudged(case, write, action))
@@ -48,6 +52,27 @@ def _unjudged(case: Case, write: Write, action: Json) -> list[Violation]:
     if passed:
         return []
     what = f"{region} took rung {rung + 1} of try {attempt}; rung {rung} has no pass"
+    return [Violation(NAME, write.at_ms, what, (action["key"],))]
+
+
+def _skipped(case: Case, write: Write, action: Json) -> list[Violation]:
+    """What a soak puts back was climbed to before, rung after rung."""
+    region = str(action["region"])
+    last = next(
+        len(one["ramp"]) - 1 for one in case.plan["passes"] if one["region"] == region
+    )
+    climbed = False
+    for one in case.records:
+        body = one["body"]
+        if one["seq"] > write.token.claim.seq:
+            break
+        if body.get("region") == region and body.get("new") == "returning":
+            climbed = False
+        if (body["kind"], body.get("region")) == ("staged", region):
+            climbed = body["index"] == last
+    if climbed or write.served.get(region, 0) <= write.before.get(region, 0):
+        return []
+    what = f"{region} has its full share back and never climbed to it"
     return [Violation(NAME, write.at_ms, what, (action["key"],))]
 
 

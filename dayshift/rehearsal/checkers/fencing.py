@@ -96,7 +96,7 @@ def _unfenced(case: Case) -> list[Violation]:
 
 
 def _shared(case: Case) -> list[Violation]:
-    """Two controllers never write with the same epoch of one journal."""
+    """Two controllers never write, or renew, with the same epoch of one journal."""
     found = []
     owner: dict[tuple[str, int], str] = {}
     for write in case.history.writes:
@@ -105,4 +105,10 @@ def _shared(case: Case) -> list[Violation]:
         if first != write.controller:
             what = f"{first} and {write.controller} both write with epoch {claim.epoch}"
             found.append(Violation(NAME, write.at_ms, what))
+    for one in case.history.of("kept"):
+        epoch = int(one.more[2].split(":")[0])
+        first = owner.get((case.journal, epoch), one.who)
+        if one.more[1] == "renew" and one.more[5] == "done" and first != one.who:
+            what = f"{one.who} renewed what {first} armed with epoch {epoch}"
+            found.append(Violation(NAME, one.at_ms, what))
     return found

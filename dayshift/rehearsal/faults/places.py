@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from dayshift.model.plan import Plan
+from dayshift.model.points import Point
 from dayshift.rehearsal.several import Place, Several
 from dayshift.rehearsal.weather import End, Fault, Scene
 
@@ -77,7 +78,7 @@ def _follower_dies(scene: Scene) -> End:
 
 
 def _asked_twice(scene: Scene) -> End:
-    """Two people ask for the same at two places, and the leader dies over it."""
+    """Two people ask for the same at two places, and the leader dies over an answer."""
     verb = scene.draw.choice(("pause", "abort", "retry", "return"))
     crew = _crew(scene)
 
@@ -85,13 +86,9 @@ def _asked_twice(scene: Scene) -> End:
         region = {"region": scene.target} if verb == "return" else {}
         await crew.ask(verb, person, **region)
 
-    async def kill() -> None:
-        await scene.sleep(scene.draw.randrange(400))
-        await crew.stop("killed")
-
+    crew.machine.die_at = (Point.ANSWERED, scene.draw.randint(1, 2))
     scene.spawn(ask("mallory"))
     scene.spawn(ask("oscar"))
-    scene.spawn(kill())
     return lambda: None
 
 
