@@ -323,10 +323,10 @@ def _abort(desk: Desk) -> None:
 
 
 def _as_it_stands(desk: Desk) -> str:
-    """How an abort ends that has nothing of its own to take back, and which dials are
-    not as they should be: what somebody else moved is not ours to move."""
-    wrong = guards.dials_reason(desk.state, desk.plan, desk.sight)
-    left = f"; not touched: {wrong.what}" if wrong else ""
+    """How an abort ends that has nothing of its own to take back, and every dial that
+    is not as it should be: what somebody else moved is not ours to move."""
+    wrong = guards.out_of_place(desk.state, desk.plan, desk.sight)
+    left = f"; not touched: {'; '.join(wrong)}" if wrong else ""
     return f"aborted on request{left}"
 
 

@@ -114,6 +114,23 @@ def dials_reason(state: JournalState, plan: Plan, sight: Sight) -> Reason | None
     return None
 
 
+def out_of_place(state: JournalState, plan: Plan, sight: Sight) -> tuple[str, ...]:
+    """Every dial that does not show what is expected, with what it shows and what it
+    should; lost fence points as well: nobody can say how those stand."""
+    found = []
+    for name, usual in sorted(plan.baseline.items()):
+        reading, expected = sight.dials.get(name), state.confirmed.get(name, usual)
+        if reading is None or reading.fault:
+            fault = "never read" if reading is None else reading.fault
+            found.append(f"dial {name} cannot be read: {fault}")
+        elif reading.setting != expected:
+            shows = dict.fromkeys(_show(one.setting) for one in reading.instances)
+            found.append(
+                f"dial {name} shows {' and '.join(shows)}, expected {_show(expected)}"
+            )
+    return tuple(found)
+
+
 def claims_reason(state: JournalState, sight: Sight) -> Reason | None:
     """Nobody else claims a dial, and none is ahead of this journal (invariant 3)."""
     for name, reading in sorted(sight.dials.items()):

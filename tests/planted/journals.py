@@ -13,7 +13,7 @@ from dayshift.journal.base import Head
 from dayshift.model import records as r
 from dayshift.model.dial import ALL, Setting
 from dayshift.model.plan import Verb
-from dayshift.model.records import ActionKind, OutcomeKind, Phase, RunResult
+from dayshift.model.records import ActionKind, OutcomeKind, Phase
 from dayshift.runtime.orchestrator import Orchestrator
 from tests.planted import plans
 from tests.planted.frame import CALM, Mutant, Storm, without_checks, wraps
@@ -94,33 +94,6 @@ def _duty_by_the_way(former: Any) -> Any:
         return await former(self, state, sight, action, record)
 
     return dial
-
-
-def _just_close(desk: Desk) -> None:
-    desk.records.append(r.RunClosed(RunResult.ABORTED, "aborted on request"))
-
-
-@wraps
-def _deaf(former: Any) -> Any:
-    """An abort is granted, and the run goes on."""
-
-    def go_on(desk: Desk) -> None:
-        desk.run = replace(desk.run, aborting=False)
-        former(desk)
-
-    return go_on
-
-
-@wraps
-def _first_dial(former: Any) -> Any:
-    """A retreat is over once the first dial is back."""
-
-    def take(self: Desk, stage: Any, key: str, revert: Any = None) -> bool:
-        if key.startswith("retreat/"):
-            stage = replace(stage, moves=stage.moves[:1])
-        return bool(former(self, stage, key, revert))
-
-    return take
 
 
 @wraps
@@ -301,27 +274,6 @@ JOURNALS = (
         "journal-before-act",
         "the actuator moves a duty that nobody asked it to move",
         (("dayshift.runtime.actuator.Actuator._dial", _duty_by_the_way),),
-    ),
-    Mutant(
-        "abort-lets-go",
-        "abort-converges",
-        "an abort closes the run and leaves the shares as they are",
-        (("dayshift.core.decide._abort", _just_close),),
-    ),
-    Mutant(
-        "abort-unheard",
-        "abort-converges",
-        "an abort is granted, and the run goes on",
-        (("dayshift.core.decide._go_on", _deaf),),
-        (Storm("person-aborts", Phase.EMPTYING, within_ms=2_000),),
-    ),
-    Mutant(
-        "abort-half-way",
-        "abort-converges",
-        "an abort is over once the first dial is back",
-        (("dayshift.core.desk.Desk.take", _first_dial),),
-        (Storm("person-aborts", Phase.EMPTYING, within_ms=2_000),),
-        plan=plans.two_services,
     ),
     Mutant(
         "take-before-release",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.planted.aborts import ABORTS
 from tests.planted.agents import AGENTS
 from tests.planted.fences import FENCES
 from tests.planted.frame import Mutant
@@ -19,6 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *SEVERAL,
     *PROOFS,
     *WAYBACK,
+    *ABORTS,
     *JOURNALS,
     *INCIDENTS,
 )
