@@ -134,6 +134,7 @@ async def _program(
         await _until_done(controllers, operator, clock, horizon_ms(plan))
         stage.world.advance()
         stage.history.final = {**stage.final(), "wave": controllers.wave()}
+        happened = len(stage.history.events)
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -141,6 +142,8 @@ async def _program(
         await controllers.leave()
         for agent in stage.agents.values():
             await agent.end()
+    # What the weather mends on its way out, nobody lived through.
+    del stage.history.events[happened:]
     return _played(plan, seed, stage.history, controllers, drawn, folder)
 
 
