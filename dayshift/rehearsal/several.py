@@ -146,6 +146,10 @@ class Place:
     def plan_reason(self, plan: Plan) -> Reason | None:
         return None
 
+    async def claims_reason(self, state: JournalState) -> Reason | None:
+        """Nothing is decided on it, and nobody reads the log here."""
+        return None
+
     def _access(self) -> Access:
         estate = self.crew.stage.plan.estate.name
         return self.crew.shared.access(estate, self._on_disk)
