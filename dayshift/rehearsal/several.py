@@ -17,7 +17,7 @@ from typing import Any, cast
 import msgspec
 
 from dayshift.core.state import JournalState, RunState, Status
-from dayshift.errors import Bug, DayshiftError, Reason
+from dayshift.errors import Bug, DayshiftError, JournalFull, Reason
 from dayshift.journal.base import Store
 from dayshift.journal.codec import canonical, decode_record
 from dayshift.journal.emergency import EMERGENCY, read_emergency
@@ -43,6 +43,8 @@ from dayshift.runtime.wiring import Drivers
 AGAIN_MS = (500, 30_000)
 """A supervisor starts a dead controller again after so long."""
 LIVES_MAX = 60
+VACANT_MS = 300_000
+"""Nobody waits longer than that for a leader."""
 ASK_MS = 500
 
 
@@ -183,8 +185,11 @@ class Several:
         }
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = False
+        self._vacant_ms = -1
+        """Since when nobody leads; -1 while somebody does."""
 
     def _led(self, what: str, who: str, epoch: int, at_ms: int) -> None:
+        self._vacant_ms = -1 if what == "lead" else at_ms
         self.stage.history.note(at_ms, what, who, "", str(epoch))
 
     @property
@@ -221,8 +226,10 @@ class Several:
 
     @property
     def leading(self) -> bool:
-        """Dead ones are started again here; nobody need see to that."""
-        return self.lives < LIVES_MAX
+        """Dead ones are started again here; somebody sees to it when it never ends."""
+        now_ms = self.clock.now().mono_ms
+        vacant = self._vacant_ms >= 0 and now_ms - self._vacant_ms > VACANT_MS
+        return self.lives < LIVES_MAX and not vacant
 
     @property
     def head(self) -> str:
@@ -241,6 +248,8 @@ class Several:
 
     def start(self) -> None:
         """Start whoever does not run, and ask for the run to be opened."""
+        if not self.leading:
+            self.failure = JournalFull(Reason("NO-LEADER", "nobody leads"))
         for place in self.places.values():
             if not place.alive:
                 place.start()
