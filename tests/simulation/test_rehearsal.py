@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from dayshift.model.plan import Plan
 from dayshift.rehearsal import transcript
 from dayshift.rehearsal.faults import CATALOGUE, find
 from dayshift.rehearsal.play import play
@@ -63,6 +62,23 @@ def test_no_promise_is_broken(plan: str, first: int) -> None:
         assert result.ours == 0, (plan, seed, result.ours)
 
 
+@pytest.mark.rehearsal
+@pytest.mark.parametrize("plan", ["leased_for_long", "two_agents", "several"])
+def test_agents_and_several_controllers_break_no_promise(plan: str) -> None:
+    for seed in range(12):
+        result = play(getattr(plans, plan)(), seed).result
+        assert not result.violations, (plan, seed, result.violations, result.faults)
+        assert result.ours == 0, (plan, seed, result.ours)
+
+
+@pytest.mark.parametrize("fault", ["controller-sleeps", "store-cut-off"])
+def test_another_takes_over_and_the_run_goes_on(fault: str) -> None:
+    """A leader that is stopped past its lease, or loses the store, is replaced."""
+    played = play(plans.several(), 1, (fault,))
+    assert played.result.ending == "done" and not played.result.violations
+    assert len(played.history.of("lead")) > 1
+
+
 @pytest.mark.parametrize(
     ("plan", "seed"), [(name, seed) for name, seeds in KEPT.items() for seed in seeds]
 )
@@ -70,17 +86,13 @@ def test_kept_seeds_stay_clean(plan: str, seed: int) -> None:
     assert not play(getattr(plans, plan)(), seed).result.violations
 
 
-def needs(fault: str, plan: Plan) -> bool:
-    """Does the plan have what the fault bends?"""
-    return find(fault).needs(plan)
-
-
 @pytest.mark.rehearsal
 @pytest.mark.parametrize("fault", [one.name for one in CATALOGUE])
 def test_every_fault_comes_and_breaks_nothing(fault: str) -> None:
     """Alone, at some seed it really happens; whether it does depends on the run."""
-    plan = plans.short if needs(fault, plans.short()) else plans.leased
-    results = [play(plan(), seed, (fault,)).result for seed in range(3)]
+    known = (plans.short(), plans.leased(), plans.several())
+    plan = next(one for one in known if find(fault).needs(one))
+    results = [play(plan, seed, (fault,)).result for seed in range(3)]
     assert any(one.weather for one in results)
     assert not [one for one in results if one.violations]
 
