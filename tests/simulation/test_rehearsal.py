@@ -63,9 +63,9 @@ def test_no_promise_is_broken(plan: str, first: int) -> None:
 
 
 @pytest.mark.rehearsal
-@pytest.mark.parametrize("plan", ["leased_for_long", "two_agents", "several"])
+@pytest.mark.parametrize("plan", ["two_agents", "several"])
 def test_agents_and_several_controllers_break_no_promise(plan: str) -> None:
-    for seed in range(12):
+    for seed in range(6):
         result = play(getattr(plans, plan)(), seed).result
         assert not result.violations, (plan, seed, result.violations, result.faults)
         assert result.ours == 0, (plan, seed, result.ours)
