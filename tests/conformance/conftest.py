@@ -6,6 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.haproxy_rigs import (
+    DrawnRig,
+    HaproxyAgents,
+    RemoteHaproxyRig,
+    WeighedRig,
+    agents_beside,
+)
 from tests.conformance.remote_rig import Agents, RemoteDialRig, running
 from tests.conformance.rigs import (
     DialRig,
@@ -16,6 +23,7 @@ from tests.conformance.rigs import (
     MeterRig,
 )
 from tests.kit.envoys import Envoys
+from tests.kit.haproxies import Haproxys
 
 JOURNEY = pytest.mark.journey
 
@@ -36,12 +44,31 @@ def agents(
         yield found
 
 
+@pytest.fixture(scope="session")
+def haproxys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Haproxys]:
+    """Two entries before two regions."""
+    with Haproxys(tmp_path_factory.mktemp("haproxys")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def haproxy_agents(
+    haproxys: Haproxys, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HaproxyAgents]:
+    """Two agents, each beside one of the HAProxys."""
+    with agents_beside(haproxys, tmp_path_factory.mktemp("h-agents")) as found:
+        yield found
+
+
 @pytest.fixture(
     params=[
         "memory",
         "leased",
         pytest.param("envoy", marks=JOURNEY),
         pytest.param("agents", marks=JOURNEY),
+        pytest.param("haproxy-map", marks=JOURNEY),
+        pytest.param("haproxy-servers", marks=JOURNEY),
+        pytest.param("haproxy-agents", marks=JOURNEY),
     ]
 )
 def dial_rig(request: pytest.FixtureRequest) -> DialRig:
@@ -50,6 +77,15 @@ def dial_rig(request: pytest.FixtureRequest) -> DialRig:
     if request.param == "agents":
         return RemoteDialRig(
             request.getfixturevalue("envoys"), request.getfixturevalue("agents")
+        )
+    if request.param == "haproxy-map":
+        return DrawnRig(request.getfixturevalue("haproxys"))
+    if request.param == "haproxy-servers":
+        return WeighedRig(request.getfixturevalue("haproxys"))
+    if request.param == "haproxy-agents":
+        return RemoteHaproxyRig(
+            request.getfixturevalue("haproxys"),
+            request.getfixturevalue("haproxy_agents"),
         )
     return MemoryDialRig(lease=request.param == "leased")
 

@@ -44,9 +44,16 @@ def token(mine: Claim, expected: Claim | None = None, *serving: str) -> Token:
 
 
 class DialRig(Protocol):
-    """A split dial over fra and ber with two instances, at 50 : 50, never claimed."""
+    """A dial over fra and ber with two instances, at 50 : 50, never claimed."""
+
+    granularity_bp: int
 
     def dial(self) -> Dial: ...
+
+    def row(self, fra: int) -> Setting:
+        """The setting of this kind of dial that comes closest to fra's share; exact for
+        none, half and all."""
+        ...
 
     def restart(self) -> None: ...
 
@@ -106,7 +113,16 @@ def with_meter(rig: MeterRig, program: Callable[[Meter], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-class MemoryDialRig:
+class SplitRig:
+    """Rows of a split in steps of `granularity_bp`."""
+
+    granularity_bp = 1
+
+    def row(self, fra: int) -> Setting:
+        return row(fra // self.granularity_bp * self.granularity_bp)
+
+
+class MemoryDialRig(SplitRig):
     def __init__(self, lease: bool) -> None:
         self._lease = lease
         self._world = World(RealClock(), {"fra": 5000, "ber": 5000}, 0, instances=2)
@@ -130,7 +146,7 @@ class MemoryDialRig:
         self._world.devices[instance].setting = setting
 
 
-class EnvoyDialRig:
+class EnvoyDialRig(SplitRig):
     """Two entries; a rig starts from the operator's own file."""
 
     def __init__(self, envoys: Envoys) -> None:

@@ -7,12 +7,10 @@ which only Envoy can say.
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from dayshift.drivers.files import locked, replace_file
 from dayshift.errors import DriverFault, Reason
 from dayshift.limits import FULL_BP
 from dayshift.model.dial import ALL, Claim, Setting, parse_claim, split
@@ -146,38 +145,20 @@ class RdsFile:
 
     def replace(self, raw: bytes) -> None:
         """Put `raw` in the file's place: all of it or nothing, also through a crash."""
-        temp = self.path.with_name(f".{self.path.name}.dayshift-new")
         try:
-            mode = self.path.stat().st_mode & 0o777
-            with temp.open("wb") as file:
-                os.fchmod(file.fileno(), mode)
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            temp.rename(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            replace_file(self.path, raw)
         except OSError as error:
             raise self._fault("cannot be replaced", str(error)) from None
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
         """Hold the file's lock, or yield False at once when another process has it."""
-        lock = self.path.with_name(f".{self.path.name}.dayshift-lock")
-        try:
-            file = lock.open("ab")
-        except OSError as error:
-            raise self._fault("cannot be locked", str(error)) from None
-        with file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+                mine = stack.enter_context(locked(self.path))
+            except OSError as error:
+                raise self._fault("cannot be locked", str(error)) from None
+            yield mine
 
     def _parse(self, raw: bytes) -> dict[str, Any]:
         try:
