@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.exec_rig import ExecRig
 from tests.conformance.haproxy_rigs import (
     DrawnRig,
     HaproxyAgents,
@@ -64,6 +65,7 @@ def haproxy_agents(
     params=[
         "memory",
         "leased",
+        "exec",
         pytest.param("envoy", marks=JOURNEY),
         pytest.param("agents", marks=JOURNEY),
         pytest.param("haproxy-map", marks=JOURNEY),
@@ -87,6 +89,8 @@ def dial_rig(request: pytest.FixtureRequest) -> DialRig:
             request.getfixturevalue("haproxys"),
             request.getfixturevalue("haproxy_agents"),
         )
+    if request.param == "exec":
+        return ExecRig(request.getfixturevalue("tmp_path"))
     return MemoryDialRig(lease=request.param == "leased")
 
 
