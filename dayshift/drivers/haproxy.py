@@ -67,7 +67,8 @@ class Runtime:
         lines = [one for one in (await self.ask(command)).splitlines() if one.strip()]
         start = next((n for n, one in enumerate(lines) if one.startswith("#")), None)
         if start is None:
-            raise self.fault(f"answers `{command}` without a table", str(lines[:2]))
+            said = " ".join(lines)[:120]
+            raise self.fault(f"answers `{command}` without a table: {said}", said)
         heading, *rows = (one.removeprefix("#").strip() for one in lines[start:])
         if "," in heading:
             return list(csv.DictReader(rows, heading.split(",")))

@@ -48,12 +48,13 @@ class Haproxy:
         )
         program = need("haproxy", "haproxy", "/usr/sbin")
         self._argv = [program, "-f", str(self.config)]
-        self._daemon = Daemon(self._argv, place / "haproxy.log")
+        self._daemon = self._made()
         self._old: list[Daemon] = []
 
     def start(self) -> None:
         """Start it and wait until it answers; nothing if it runs already."""
         if not self._daemon.alive:
+            self._daemon = self._made()
             self._daemon.start()
             eventually(self.answers, f"HAProxy answers: {self._daemon.tell()}")
 
@@ -68,10 +69,7 @@ class Haproxy:
         assert self._daemon.process is not None
         old = self._daemon
         before = self.ask("show info")
-        self._daemon = Daemon(
-            [*self._argv, "-sf", str(old.process.pid), "-x", str(self.socket)],
-            self.place / "haproxy.log",
-        )
+        self._daemon = self._made("-sf", str(old.process.pid), "-x", str(self.socket))
         self._old.append(old)
         self._daemon.start()
         pid = f"Pid: {self._daemon.process.pid}\n" if self._daemon.process else ""
@@ -79,6 +77,9 @@ class Haproxy:
 
     def send(self, number: signal.Signals) -> None:
         self._daemon.send(number)
+
+    def _made(self, *more: str) -> Daemon:
+        return Daemon([*self._argv, *more], self.place / "haproxy.log")
 
     def answers(self) -> bool:
         return "Pid:" in self._said()
