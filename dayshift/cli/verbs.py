@@ -30,6 +30,7 @@ PLAY = "Play"
 VERBS = (
     Verb("init", "init", "init", "Write a commented dayshift.yaml.", PREPARE),
     Verb("check", "check", "check", "Reach everything, read it back.", PREPARE),
+    Verb("dials", "dials", "dials", "What can move traffic here.", PREPARE),
     Verb("plan", "plan", "plan", "Show the whole run before it moves.", PREPARE),
     Verb("rehearse", "rehearse", "rehearse", "The same plan, under faults.", PREPARE),
     Verb("gate", "gate", "app", "Learn what is usual; try an incident.", PREPARE),

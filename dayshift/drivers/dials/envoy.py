@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -83,6 +83,10 @@ class EnvoyDial:
                 if twice:
                     raise ValueError(f"{what} {twice[0]!r} is named twice")
             return self
+
+    OFFERS: ClassVar[tuple[Abilities, ...]] = (
+        Abilities(DialKind.SPLIT, 1, False, Fence.MACHINE, 50),
+    )
 
     def __init__(
         self, name: str, options: Options | OptionsMap, context: Context

@@ -126,9 +126,7 @@ class ExecDial:
             return self
 
     OFFERS: ClassVar[tuple[Abilities, ...]] = tuple(
-        Abilities(kind, 1, lease, fence, 0)
-        for kind in DialKind
-        for lease, fence in ((False, Fence.MACHINE), (True, Fence.DEVICE))
+        Abilities(kind, 1, False, Fence.MACHINE, 0) for kind in DialKind
     )
 
     def __init__(
