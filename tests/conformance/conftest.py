@@ -10,6 +10,7 @@ from tests.conformance.exec_rig import ExecRig
 from tests.conformance.haproxy_rigs import (
     DrawnRig,
     HaproxyAgents,
+    HaproxyMeterRig,
     RemoteHaproxyRig,
     WeighedRig,
     agents_beside,
@@ -94,8 +95,16 @@ def dial_rig(request: pytest.FixtureRequest) -> DialRig:
     return MemoryDialRig(lease=request.param == "leased")
 
 
-@pytest.fixture(params=["memory", pytest.param("envoy", marks=JOURNEY)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("envoy", marks=JOURNEY),
+        pytest.param("haproxy", marks=JOURNEY),
+    ]
+)
 def meter_rig(request: pytest.FixtureRequest) -> MeterRig:
+    if request.param == "haproxy":
+        return HaproxyMeterRig(request.getfixturevalue("haproxys"))
     if request.param == "envoy":
         return EnvoyMeterRig(request.getfixturevalue("envoys"))
     return MemoryMeterRig()

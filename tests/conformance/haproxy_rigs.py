@@ -1,4 +1,4 @@
-"""The dial suite against real HAProxys: both ways, in process and behind agents."""
+"""The suites against real HAProxys: both ways, in process and behind agents."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from dayshift.drivers.agents.dial import RemoteDial
 from dayshift.drivers.agents.link import AgentLink
-from dayshift.drivers.base import Dial
+from dayshift.drivers.base import Dial, Meter
 from dayshift.drivers.dials.haproxy import HaproxyDial
+from dayshift.drivers.meters.haproxy import HaproxyMeter
 from dayshift.model.dial import ALL, DialKind, Setting
 from dayshift.runtime.clock import RealClock
-from tests.conformance.rigs import SplitRig, context
+from tests.conformance.rigs import SplitRig, context, get
 from tests.kit.agents import AgentProcess, Authority
+from tests.kit.daemons import eventually
 from tests.kit.haproxies import Haproxys
 
 DIALS = 60
@@ -158,3 +161,54 @@ class RemoteHaproxyRig(DrawnRig):
     def start(self, instance: int) -> None:
         super().start(instance)
         self.agents.processes[instance].start()
+
+
+class HaproxyMeterRig:
+    """The regions' own HAProxys, which time nothing that is a count."""
+
+    timed = False
+
+    def __init__(self, haproxys: Haproxys) -> None:
+        self.haproxys = haproxys
+
+    def meter(self) -> Meter:
+        regions = {
+            name: {
+                "socket": str(one.socket),
+                "users": "users",
+                "ignored": {"probe": "probes"},
+            }
+            for name, one in self.haproxys.edges.items()
+        }
+        return HaproxyMeter("edge", {"regions": regions}, context(self.haproxys.place))
+
+    def send(
+        self, region: str, count: int, path: str = "/", probe: bool = False
+    ) -> None:
+        for _ in range(count):
+            get(self.haproxys.edges[region].port, path, probe)
+
+    @contextmanager
+    def slow(self, region: str) -> Iterator[None]:
+        edge = self.haproxys.edges[region]
+        thread = Thread(target=get, args=(edge.port, "/slow"))
+        thread.start()
+        eventually(lambda: self._sessions(region) == 1, "the request is on its way")
+        yield
+        thread.join()
+        eventually(lambda: self._sessions(region) == 0, "the request is counted")
+
+    def _sessions(self, region: str) -> int:
+        table = self.haproxys.edges[region].ask("show stat").splitlines()
+        row = next(one for one in table if one.startswith("users,BACKEND,"))
+        return int(row.split(",")[4])
+
+    def restart(self, region: str) -> None:
+        self.stop(region)
+        self.start(region)
+
+    def stop(self, region: str) -> None:
+        self.haproxys.edges[region].stop()
+
+    def start(self, region: str) -> None:
+        self.haproxys.edges[region].start()

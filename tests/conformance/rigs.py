@@ -67,7 +67,10 @@ class DialRig(Protocol):
 
 
 class MeterRig(Protocol):
-    """A meter of fra and ber with a class `probe` that is no user."""
+    """A meter of fra and ber with a class `probe` that is no user; `timed` if it counts
+    by latency."""
+
+    timed: bool
 
     def meter(self) -> Meter: ...
 
@@ -199,6 +202,8 @@ class EnvoyDialRig(SplitRig):
 
 
 class MemoryMeterRig:
+    timed = True
+
     def __init__(self) -> None:
         self._world = World(RealClock(), {"fra": 5000, "ber": 5000}, 0)
         self._meter = MemoryMeter("edge", self._world)
@@ -231,6 +236,8 @@ class MemoryMeterRig:
 
 
 class EnvoyMeterRig:
+    timed = True
+
     def __init__(self, envoys: Envoys) -> None:
         self.envoys = envoys
 

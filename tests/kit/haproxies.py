@@ -149,9 +149,8 @@ class Edge(Haproxy):
             f"backend users\n  server app 127.0.0.1:{app}\n"
             f"backend probes\n  server app 127.0.0.1:{app}\n"
             f"frontend app\n  bind 127.0.0.1:{app}\n"
-            "  tcp-request inspect-delay 600ms\n"
-            "  tcp-request content accept if { path /slow } WAIT_END\n"
-            "  tcp-request content accept if !{ path /slow }\n"
+            "  timeout tarpit 600ms\n"
+            "  http-request tarpit deny_status 200 if { path /slow }\n"
             "  http-request return status 500 if { path /error }\n"
             "  http-request return status 200 content-type text/plain "
             f"string {name}\n",
