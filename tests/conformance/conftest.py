@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 
@@ -28,6 +30,8 @@ from tests.kit.envoys import Envoys
 from tests.kit.haproxies import Haproxys
 
 JOURNEY = pytest.mark.journey
+OTHERS_RIG = os.environ.get("DAYSHIFT_DIAL_RIG", "")
+"""`module:Class` of a rig around somebody else's dial: docs/write-your-own-dial.md."""
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +76,7 @@ def haproxy_agents(
         pytest.param("haproxy-map", marks=JOURNEY),
         pytest.param("haproxy-servers", marks=JOURNEY),
         pytest.param("haproxy-agents", marks=JOURNEY),
+        *(["others"] if OTHERS_RIG else []),
     ]
 )
 def dial_rig(request: pytest.FixtureRequest) -> DialRig:
@@ -90,6 +95,12 @@ def dial_rig(request: pytest.FixtureRequest) -> DialRig:
             request.getfixturevalue("haproxys"),
             request.getfixturevalue("haproxy_agents"),
         )
+    if request.param == "others":
+        module, _, name = OTHERS_RIG.partition(":")
+        made: DialRig = getattr(import_module(module), name)(
+            request.getfixturevalue("tmp_path")
+        )
+        return made
     if request.param == "exec":
         return ExecRig(request.getfixturevalue("tmp_path"))
     return MemoryDialRig(lease=request.param == "leased")
