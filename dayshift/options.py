@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 
 class StrictOptions(BaseModel):
@@ -29,5 +29,16 @@ def _to_ms(value: object) -> object:
     return int(match[1]) * _UNIT_MS[match[2]]
 
 
-Millis = Annotated[int, BeforeValidator(_to_ms)]
+Millis = Annotated[
+    int,
+    BeforeValidator(_to_ms),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer"},
+                {"type": "string", "pattern": r"^\s*\d{1,9}\s*(ms|s|min|h)\s*$"},
+            ]
+        }
+    ),
+]
 """A duration in a driver's options: `2 s`, `500 ms`, or an integer of milliseconds."""

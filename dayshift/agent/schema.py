@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from dayshift.agent.settings import AgentSettingsFile
+from dayshift.runtime.settings.driver_schemas import with_options
 from dayshift.runtime.settings.schema import DIALECT
 
 PATH = Path(__file__).with_name("agent.schema.json")
@@ -17,6 +18,7 @@ PATH = Path(__file__).with_name("agent.schema.json")
 def text() -> str:
     """The schema, as it is shipped."""
     schema = {"$schema": DIALECT, **AgentSettingsFile.model_json_schema()}
+    with_options(schema, {"AgentDialFile": "dials"})
     schema["title"] = "Dayshift agent (agent.yaml)"
     return json.dumps(schema, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 

@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dayshift.runtime.settings import schema
+from dayshift.runtime.wiring import KINDS
 from tests.tidy.code import ROOT, name_of
 
 HOSTS = (
@@ -80,15 +81,22 @@ def test_the_schemas_are_current() -> None:
         )
 
 
-def described(node: Any, path: str = "") -> Iterator[str]:
+OF_A_DRIVER = re.compile(rf"({'|'.join(KINDS)})-")
+"""A driver's options are described together, by the charter of their class."""
+
+
+def described(node: Any, path: str = "", name: str = "") -> Iterator[str]:
     """Keys of a schema that say nothing about themselves."""
-    if isinstance(node, dict):
+    if OF_A_DRIVER.match(name):
+        if "properties" in node and not node.get("description"):
+            yield path
+    elif isinstance(node, dict):
         properties = node.get("properties")
         for key, one in properties.items() if isinstance(properties, dict) else ():
             if not one.get("description"):
                 yield f"{path}.{key}"
         for key, one in node.items():
-            yield from described(one, f"{path}.{key}")
+            yield from described(one, f"{path}.{key}", key)
 
 
 def test_the_schemas_describe_every_key() -> None:

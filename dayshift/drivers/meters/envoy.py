@@ -100,6 +100,8 @@ class EnvoyMeter:
     """Cumulative counts of one service in each region."""
 
     class Options(StrictOptions):
+        """`regions`: where each one is measured; one that is left out is not seen."""
+
         regions: dict[str, RegionOptions] = Field(min_length=1)
 
     def __init__(

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dayshift.runtime.settings.change_file import ChangeFile
+from dayshift.runtime.settings.driver_schemas import with_options
 from dayshift.runtime.settings.estate_file import EstateFile
 
 FOLDER = Path(__file__).parent
@@ -21,6 +22,17 @@ FORMS: dict[str, tuple[type[BaseModel], str]] = {
     "estate.schema.json": (EstateFile, "Dayshift estate (dayshift.yaml)"),
     "change.schema.json": (ChangeFile, "Dayshift change (change.yaml)"),
 }
+DRIVEN = {
+    "estate.schema.json": {
+        "DialFile": "dials",
+        "MeterFile": "meters",
+        "ProbeFile": "probes",
+        "DutyFile": "duties",
+        "BracketFile": "brackets",
+        "NotifyFile": "notify",
+        "JournalFile": "stores",
+    },
+}
 
 
 def schema_text(name: str) -> str:
@@ -28,6 +40,7 @@ def schema_text(name: str) -> str:
     form, title = FORMS[name]
     schema: dict[str, Any] = {"$schema": DIALECT, **form.model_json_schema()}
     schema["title"] = title
+    with_options(schema, DRIVEN.get(name, {}))
     return json.dumps(schema, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
