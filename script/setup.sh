@@ -67,7 +67,8 @@ install_asleep() {
 }
 
 # Program and package of every daemon that a journey steers.
-dial_daemons=(haproxy:haproxy conntrack:conntrack ss:iproute2)
+dial_daemons=(haproxy:haproxy conntrack:conntrack ss:iproute2 named:bind9
+    knotd:knot pdns_server:pdns-server gdnsd:gdnsd unbound:unbound)
 
 # The real daemons for the tests, and strace, from Debian's packages.
 setup_daemons() {
@@ -75,6 +76,10 @@ setup_daemons() {
     for pair in "${dial_daemons[@]}"; do
         PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null ||
             missing+=("${pair#*:}")
+    done
+    for pair in gsqlite3:sqlite3 bind:bind; do
+        compgen -G "/usr/lib/*/pdns/lib${pair%%:*}backend.so" >/dev/null ||
+            missing+=("pdns-backend-${pair#*:}")
     done
     command -v etcd >/dev/null || missing+=(etcd-server)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from dayshift.agent import guards
 from dayshift.agent.ledger import Entry, Lease, Ledger
-from dayshift.drivers.base import Dial
+from dayshift.drivers.base import Dial, PreparedDial
 from dayshift.errors import Driver, DriverFault, DriverRetry, Reason, Refused
 from dayshift.limits import DRIVER_TIMEOUT_MS
 from dayshift.model.dial import (
@@ -104,6 +104,29 @@ class Keeper:
             with self._let_in(token.claim, None):
                 await self._in_time(self.dial.hold(token))
             self._say(f"{self.name}: held under {token.claim}")
+
+    async def prepare(self, token: Token) -> None:
+        """Let caches keep answers for a short time only; nothing expires any more."""
+        async with self._lock:
+            dial = self._prepared(token)
+            with self._let_in(token.claim, None):
+                await self._in_time(dial.prepare(token))
+            self._say(f"{self.name}: answers live shortly under {token.claim}")
+
+    async def restore(self, token: Token) -> None:
+        """Let caches keep answers as long as usual; nothing expires any more."""
+        async with self._lock:
+            dial = self._prepared(token)
+            with self._let_in(token.claim, None):
+                await self._in_time(dial.restore(token))
+            self._say(f"{self.name}: answers live as usual under {token.claim}")
+
+    def _prepared(self, token: Token) -> PreparedDial:
+        self._check_claim(token)
+        if not isinstance(self.dial, PreparedDial):
+            why = "its device keeps no lifetime of answers"
+            raise self._refused("NOT-PREPARED", why, token.claim)
+        return self.dial
 
     async def renew(self, claim: Claim, lease_ms: int) -> None:
         """Let the lease of the write `claim` run from now."""

@@ -146,6 +146,12 @@ class Server:
             case m.Hold(_, token):
                 self._own_estate(token.claim.estate)
                 await keeper.hold(token)
+            case m.Prepare(_, token):
+                self._own_estate(token.claim.estate)
+                await keeper.prepare(token)
+            case m.Restore(_, token):
+                self._own_estate(token.claim.estate)
+                await keeper.restore(token)
             case m.Renew(_, claim, lease_ms):
                 await keeper.renew(claim, lease_ms)
             case m.Fence(_, claim):

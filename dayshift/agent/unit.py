@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dayshift.agent.settings import Agent
+from dayshift.agent.settings import Agent, DialRules
+from dayshift.drivers.base import RunsCommands
+from dayshift.runtime.wiring import options_of
 
 
 def privileges(agent: Agent, config: Path) -> list[str]:
@@ -22,13 +25,25 @@ def privileges(agent: Agent, config: Path) -> list[str]:
         f"reads       {config.resolve()}",
         *(f"reads       {one}" for one in (tls.ca, tls.cert, tls.key)),
         f"writes      {agent.state_dir}",
-        "runs        no command; has no shell",
+        "has         no shell",
     ]
+    argvs = [argv for dial in agent.dials for argv in _commands(dial)]
+    lines += [f"runs        {shlex.join(argv)}" for argv in argvs]
+    if not argvs:
+        lines.append("runs        no command")
     for dial in agent.dials:
         regions = ", ".join(dial.rules.regions)
         lines.append(f"dial        {dial.name} ({dial.ref.driver}): regions {regions}")
         lines += [f"  {key:<10}{value}" for key, value in _texts(dial.ref.options)]
     return lines
+
+
+def _commands(dial: DialRules) -> tuple[tuple[str, ...], ...]:
+    """What the dial's driver runs, if it runs anything."""
+    known = options_of("dials", dial.ref.driver)
+    assert known is not None, "the settings let no unknown driver through"
+    options = known.model_validate(dial.ref.options)
+    return options.commands() if isinstance(options, RunsCommands) else ()
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -48,8 +63,10 @@ def folders(agent: Agent) -> list[Path]:
     found = {
         (agent.base_dir / text).parent
         for dial in agent.dials
+        for words in [{word for argv in _commands(dial) for word in argv}]
         for key, text in _texts(dial.ref.options)
-        if "file" in key or "socket" in key or text.startswith("/")
+        if text not in words
+        and ("file" in key or "socket" in key or text.startswith("/"))
     }
     return sorted(found)
 

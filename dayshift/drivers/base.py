@@ -89,6 +89,30 @@ class LeasedDial(Protocol):
         ...
 
 
+@runtime_checkable
+class RunsCommands(Protocol):
+    """Options of a driver that runs commands of the estate: each with its arguments."""
+
+    def commands(self) -> tuple[tuple[str, ...], ...]: ...
+
+
+@runtime_checkable
+class PreparedDial(Protocol):
+    """A dial whose settings live on in caches, as `caching` in its abilities says.
+
+    Neither call moves a user; both are refused and read back like `hold`. What stands
+    is `lifetime_ms` of each instance's reading, and `describe` follows it.
+    """
+
+    async def prepare(self, token: Token) -> None:
+        """Let caches keep answers for a short time only, ahead of a drain."""
+        ...
+
+    async def restore(self, token: Token) -> None:
+        """Let caches keep answers as long as usual, after the return."""
+        ...
+
+
 class Meter(Protocol):
     """One source of measurements for one service."""
 

@@ -125,12 +125,21 @@ class Fence(StrEnum):
     NONE = "none"
 
 
+class Caching(msgspec.Struct, frozen=True):
+    """How long caches may keep a dial's answers: as usual, and around a drain."""
+
+    usual_ms: int
+    low_ms: int
+
+
 class Abilities(msgspec.Struct, frozen=True):
     """What a dial driver declares; the conformance suite tests each claim.
 
     `granularity_bp` is the smallest step; `lease` whether `revert_to` expires at the
     device by itself; `fence` how far its comparison of claims reaches;
-    `propagation_ms` how long after `set` the last new request can still go the old way.
+    `propagation_ms` how long after `set` the last new request can still go the old way;
+    `caching` the lifetimes between which `prepare` and `restore` change, None for a
+    dial that has neither.
     """
 
     kind: DialKind
@@ -138,6 +147,7 @@ class Abilities(msgspec.Struct, frozen=True):
     lease: bool
     fence: Fence
     propagation_ms: int
+    caching: Caching | None = None
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -159,7 +169,8 @@ class InstanceReading(msgspec.Struct, frozen=True, omit_defaults=True):
     """One instance of a dial, read back by another way than the write.
 
     `expires_ms` is how soon it would go back by itself, None when nothing expires;
-    `fence` the highest epoch that was installed there, 0 where none is kept.
+    `fence` the highest epoch that was installed there, 0 where none is kept;
+    `lifetime_ms` how long caches may keep what it answers now, None where none does.
     """
 
     instance: str
@@ -168,6 +179,7 @@ class InstanceReading(msgspec.Struct, frozen=True, omit_defaults=True):
     fault: str = ""
     expires_ms: int | None = None
     fence: int = 0
+    lifetime_ms: int | None = None
 
 
 class DialReading(msgspec.Struct, frozen=True):

@@ -186,16 +186,16 @@ class SimulatedAgent:
 
     def _kept(
         self,
-        request: m.Set | m.Hold | m.Renew | m.Fence,
+        request: m.Set | m.Hold | m.Prepare | m.Restore | m.Renew | m.Fence,
         caller: Caller,
         answer: m.Reply | None,
         unwritten_ms: int,
     ) -> None:
         """What came of it, for the checkers."""
-        if isinstance(request, m.Set | m.Hold):
-            claim = request.token.claim
-        else:
+        if isinstance(request, m.Renew | m.Fence):
             claim = request.claim
+        else:
+            claim = request.token.claim
         lease_ms = request.lease_ms if isinstance(request, m.Set | m.Renew) else 0
         result = "nothing"
         if answer is not None:

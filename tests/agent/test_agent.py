@@ -224,10 +224,38 @@ def test_what_it_may_touch_is_printed_whole(tmp_path: Path) -> None:
     path.write_text(json.dumps(GOOD))
     agent = settings.load(path)
     told = "\n".join(unit.privileges(agent, path))
+    assert "runs        no command" in told
     for word in ("127.0.0.1:7443", "rds.json", "a.key", "http://127.0.0.1:1", "entry"):
         assert word in told
     text = unit.systemd(agent, path)
     assert "NoNewPrivileges=yes" in text and f"ReadWritePaths={tmp_path}\n" in text
+
+
+def test_a_command_that_a_dial_runs_is_printed_and_never_writable(
+    tmp_path: Path,
+) -> None:
+    options = {
+        "name": "www.shop.example",
+        "addresses": {"fra": ["192.0.2.1"], "ber": ["198.51.100.1"]},
+        "instances": [
+            {
+                "name": "ns1",
+                "address": "192.0.2.53",
+                "admin_state": "/var/lib/gdnsd/admin_state",
+                "gdnsdctl": ["/usr/bin/gdnsdctl", "-c", "/etc/gdnsd"],
+            }
+        ],
+    }
+    dial = {"driver": "gdnsd", "options": options, "regions": ["fra", "ber"]}
+    path = tmp_path / "agent.yaml"
+    path.write_text(json.dumps({**GOOD, "dials": {"dns": dial}}))
+    agent = settings.load(path)
+    told = unit.privileges(agent, path)
+    assert "runs        /usr/bin/gdnsdctl -c /etc/gdnsd -o states" in told
+    assert "runs        no command" not in told
+    text = unit.systemd(agent, path)
+    assert "ReadWritePaths=/var/lib/gdnsd\n" in text
+    assert "ReadWritePaths=/etc\n" not in text and "=/usr/bin" not in text
 
 
 def test_the_shipped_schema_is_current() -> None:

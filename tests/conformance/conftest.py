@@ -17,6 +17,7 @@ from tests.conformance.haproxy_rigs import (
     WeighedRig,
     agents_beside,
 )
+from tests.conformance.name_rigs import GdnsdRig, LuaRig, PowerdnsRig, Rfc2136Rig
 from tests.conformance.remote_rig import Agents, RemoteDialRig, running
 from tests.conformance.rigs import (
     DialRig,
@@ -28,6 +29,7 @@ from tests.conformance.rigs import (
 )
 from tests.kit.envoys import Envoys
 from tests.kit.haproxies import Haproxys
+from tests.kit.names import Bind, Gdnsd, Knot, NameServer, PowerDns, name_servers
 
 JOURNEY = pytest.mark.journey
 OTHERS_RIG = os.environ.get("DAYSHIFT_DIAL_RIG", "")
@@ -66,6 +68,27 @@ def haproxy_agents(
         yield found
 
 
+@pytest.fixture(scope="session")
+def updated() -> Iterator[list[NameServer]]:
+    """BIND and Knot, two primaries of one name."""
+    with name_servers({"bind": Bind, "knot": Knot}) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def powerdnses() -> Iterator[list[NameServer]]:
+    """Two PowerDNS with databases of their own."""
+    with name_servers({"ns1": PowerDns, "ns2": PowerDns}) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def gdnsds() -> Iterator[list[NameServer]]:
+    """Two gdnsd."""
+    with name_servers({"ns1": Gdnsd, "ns2": Gdnsd}) as found:
+        yield found
+
+
 @pytest.fixture(
     params=[
         "memory",
@@ -76,6 +99,10 @@ def haproxy_agents(
         pytest.param("haproxy-map", marks=JOURNEY),
         pytest.param("haproxy-servers", marks=JOURNEY),
         pytest.param("haproxy-agents", marks=JOURNEY),
+        pytest.param("rfc2136", marks=JOURNEY),
+        pytest.param("powerdns", marks=JOURNEY),
+        pytest.param("powerdns-lua", marks=JOURNEY),
+        pytest.param("gdnsd", marks=JOURNEY),
         *(["others"] if OTHERS_RIG else []),
     ]
 )
@@ -103,6 +130,14 @@ def dial_rig(request: pytest.FixtureRequest) -> DialRig:
         return made
     if request.param == "exec":
         return ExecRig(request.getfixturevalue("tmp_path"))
+    if request.param == "rfc2136":
+        return Rfc2136Rig(request.getfixturevalue("updated"))
+    if request.param == "powerdns":
+        return PowerdnsRig(request.getfixturevalue("powerdnses"))
+    if request.param == "powerdns-lua":
+        return LuaRig(request.getfixturevalue("powerdnses"))
+    if request.param == "gdnsd":
+        return GdnsdRig(request.getfixturevalue("gdnsds"))
     return MemoryDialRig(lease=request.param == "leased")
 
 

@@ -15,9 +15,11 @@ from dayshift.drivers.agents.link import READ_MS, RETRY_MS, AgentLink
 from dayshift.drivers.agents.messages import (
     Fence,
     Hold,
+    Prepare,
     Read,
     Renew,
     Request,
+    Restore,
     Set,
     Shown,
 )
@@ -110,6 +112,14 @@ class RemoteDial:
                 )
             )
         await self._write(lambda link: Hold(self.name, token), token)
+
+    async def prepare(self, token: d.Token) -> None:
+        """Let caches keep answers for a short time only, at every agent."""
+        await self._write(lambda link: Prepare(self.name, token), token)
+
+    async def restore(self, token: d.Token) -> None:
+        """Let caches keep answers as long as usual, at every agent."""
+        await self._write(lambda link: Restore(self.name, token), token)
 
     async def renew(self, claim: d.Claim, lease_ms: int) -> None:
         """Let every agent's lease of this write run on."""

@@ -1,4 +1,4 @@
-"""The whole grammar between controller and agent: six requests, four answers.
+"""The whole grammar between controller and agent: eight requests, four answers.
 
 Here: the messages and their frames (four bytes of length, then JSON). Not here: sockets
 and TLS (`link`, `dayshift.agent.server`), or what a request does (`dayshift.agent`).
@@ -49,6 +49,18 @@ class Set(Ask, frozen=True, tag="set"):
 
 class Hold(Ask, frozen=True, tag="hold"):
     """Keep what stands there; nothing expires any more."""
+
+    token: Token
+
+
+class Prepare(Ask, frozen=True, tag="prepare"):
+    """Let caches keep answers for a short time only."""
+
+    token: Token
+
+
+class Restore(Ask, frozen=True, tag="restore"):
+    """Let caches keep answers as long as usual."""
 
     token: Token
 
@@ -105,7 +117,7 @@ class Failed(Answer, frozen=True, tag="failed"):
     after_ms: int = 0
 
 
-Request = Describe | Read | Set | Hold | Renew | Fence
+Request = Describe | Read | Set | Hold | Prepare | Restore | Renew | Fence
 Reply = Described | Shown | Done | Failed
 REQUESTS = msgspec.json.Decoder(Request)
 REPLIES = msgspec.json.Decoder(Reply)

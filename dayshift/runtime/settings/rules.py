@@ -31,7 +31,7 @@ from dayshift.runtime.settings.policy_rules import pace_rules, policy_rules
 from dayshift.runtime.settings.units import WILDCARD, name_fault
 from dayshift.runtime.settings.yaml_source import Path_, Source, short
 
-REGION_MAPS = ("clusters", "regions", "urls")
+REGION_MAPS = ("addresses", "clusters", "regions", "urls")
 """Options that map each region to something, in every driver of traffic."""
 EXPLICIT = "targets are explicit: empty, null and wildcard never mean all"
 EMPTY_NEEDS = "a region is proven empty only by meters of both sides"

@@ -1,0 +1,64 @@
+"""The examples in docs/dials are estates that load, and their faults have lines."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from dayshift.errors import SettingsInvalid
+from dayshift.runtime import wiring
+from tests.kit.names import literal
+from tests.kit.writing import ESTATE, edited, estate_of, told
+
+PAGES = {
+    "rfc2136": "## In dayshift.yaml",
+    "powerdns": "## In dayshift.yaml",
+    "gdnsd": "## In dayshift.yaml, or under `dials:` of agent.yaml",
+}
+FAULTS = [
+    ("rfc2136", "fra: [192.0.2.1,", "muc: [192.0.2.1,", "REGION-UNKNOWN", "muc"),
+    ("rfc2136", "ttl_low: 5 s", "ttl_low: 5", "VALUE-INVALID", "ttl_low"),
+    ("rfc2136", "updates: false", "update: false", "KEY-UNKNOWN", "`updates`"),
+    ("rfc2136", "192.0.2.53", "ns1.shop.example", "VALUE-INVALID", "address"),
+    ("powerdns", "records: lua", "records: Lua", "VALUE-INVALID", "records"),
+    ("powerdns", "api_key:", "apikey:", "KEY-UNKNOWN", "`api_key`"),
+    ("gdnsd", "service_type: up", 'service_type: "*"', "VALUE-INVALID", "service_type"),
+    ("gdnsd", "[gdnsdctl, -c, /etc/gdnsd]", "gdnsdctl", "VALUE-INVALID", "no shell"),
+]
+
+
+def estate_with(page: str) -> str:
+    """The estate of the tests, with the dials of this page in place of its own."""
+    dials = textwrap.indent(literal(page, PAGES[page], {}), "    ")
+    found, count = re.subn(
+        r"    dials:.*?(?=    meters:)", lambda _: dials, ESTATE, flags=re.DOTALL
+    )
+    assert count == 1
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_example_of_a_page_is_an_estate(page: str, tmp_path: Path) -> None:
+    (service,) = estate_of(estate_with(page), tmp_path).services
+    (dial,) = service.dials
+    assert dial.ref.driver == page
+    options = wiring.options_of("dials", page)
+    assert options is not None
+    known = options.model_validate(dial.ref.options)
+    schema = options.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert set(known.model_fields_set) <= set(schema["properties"])
+
+
+@pytest.mark.parametrize(("page", "old", "new", "code", "word"), FAULTS)
+def test_what_is_wrong_is_told_with_file_and_line(
+    page: str, old: str, new: str, code: str, word: str, tmp_path: Path
+) -> None:
+    text, (line,) = edited(estate_with(page), old, new)
+    with pytest.raises(SettingsInvalid) as caught:
+        estate_of(text, tmp_path)
+    reason = told(caught.value, code)
+    assert f"dayshift.yaml:{line}" in reason.what and word in str(reason)
