@@ -27,6 +27,13 @@ from tests.conformance.rigs import (
     MemoryMeterRig,
     MeterRig,
 )
+from tests.conformance.route_rigs import (
+    BirdDialRig,
+    FrrDialRig,
+    GobgpDialRig,
+    RouteRig,
+)
+from tests.kit.anycast import bird_transit, frr_transit
 from tests.kit.envoys import Envoys
 from tests.kit.haproxies import Haproxys
 from tests.kit.names import Bind, Gdnsd, Knot, NameServer, PowerDns, name_servers
@@ -89,11 +96,42 @@ def gdnsds() -> Iterator[list[NameServer]]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def birds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BirdDialRig]:
+    """Two BIRDs before a transit router that is a BIRD."""
+    with bird_transit(tmp_path_factory.mktemp("birds")) as frame:
+        rig = BirdDialRig(frame)
+        yield rig
+        rig.close()
+
+
+@pytest.fixture(scope="session")
+def frrs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrrDialRig]:
+    """Two FRRs before a transit router that is an FRR."""
+    with frr_transit(tmp_path_factory.mktemp("frrs")) as frame:
+        rig = FrrDialRig(frame)
+        yield rig
+        rig.close()
+
+
+@pytest.fixture(scope="session")
+def gobgps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GobgpDialRig]:
+    """Two GoBGPs before a transit router that is a BIRD."""
+    with bird_transit(tmp_path_factory.mktemp("gobgps")) as frame:
+        rig = GobgpDialRig(frame)
+        yield rig
+        rig.close()
+
+
+ROUTES = {"bird": "birds", "frr": "frrs", "gobgp": "gobgps"}
+
+
 @pytest.fixture(
     params=[
         "memory",
         "leased",
         "exec",
+        *(pytest.param(one, marks=JOURNEY) for one in ROUTES),
         pytest.param("envoy", marks=JOURNEY),
         pytest.param("agents", marks=JOURNEY),
         pytest.param("haproxy-map", marks=JOURNEY),
@@ -138,6 +176,10 @@ def dial_rig(request: pytest.FixtureRequest) -> DialRig:
         return LuaRig(request.getfixturevalue("powerdnses"))
     if request.param == "gdnsd":
         return GdnsdRig(request.getfixturevalue("gdnsds"))
+    if request.param in ROUTES:
+        rig: RouteRig = request.getfixturevalue(ROUTES[request.param])
+        rig.reset()
+        return rig
     return MemoryDialRig(lease=request.param == "leased")
 
 

@@ -47,6 +47,7 @@ class DialRig(Protocol):
     """A dial over fra and ber with two instances, at 50 : 50, never claimed."""
 
     granularity_bp: int
+    lease_ms: int
 
     def dial(self) -> Dial: ...
 
@@ -120,6 +121,7 @@ class SplitRig:
     """Rows of a split in steps of `granularity_bp`."""
 
     granularity_bp = 1
+    lease_ms = 1_000
 
     def row(self, fra: int) -> Setting:
         return row(fra // self.granularity_bp * self.granularity_bp)

@@ -9,6 +9,7 @@ import pytest
 from dayshift.drivers.base import Dial
 from dayshift.errors import DriverFault, DriverRetry, Refused
 from dayshift.model.dial import (
+    ALL,
     Claim,
     DialKind,
     DialReading,
@@ -27,7 +28,29 @@ NOT_SHARES = [
     split({"fra": 10_000}),
     split({"fra": 5000, "par": 5000}),
     split({"fra": 5000, "ber": 5000, "par": 0}),
+    *(
+        Setting(DialKind.SWITCH, {ALL: dict(row)})
+        for row in (
+            {},
+            {"fra": 0, "ber": 0},
+            {"fra": 10_000, "ber": 5000},
+            {"fra": 10_000, "ber": -1},
+            {"fra": 10_000},
+            {"fra": 10_000, "par": 10_000},
+            {"fra": 10_000, "ber": 10_000, "par": 0},
+        )
+    ),
+    Setting(DialKind.SWITCH, {"fra": {"fra": 10_000, "ber": 0}}),
+    Setting(DialKind.FORWARD, {"fra": {"fra": 5000, "ber": 0}}),
 ]
+MEANT = {
+    DialKind.SPLIT: split({"fra": 0, "ber": 10_000}),
+    DialKind.SWITCH: Setting(DialKind.SWITCH, {ALL: {"fra": 0, "ber": 10_000}}),
+    DialKind.FORWARD: Setting(
+        DialKind.FORWARD, {name: {"fra": 0, "ber": 10_000} for name in ("fra", "ber")}
+    ),
+}
+"""Of each kind, a setting that a dial of this kind takes, and none of another kind."""
 
 
 def claims(reading: DialReading) -> list[Claim | None]:
@@ -118,6 +141,27 @@ def test_what_is_no_row_of_its_regions_is_refused(
     with_dial(dial_rig, check)
 
 
+def test_what_is_meant_for_each_kind_of_dial_is_known() -> None:
+    assert set(MEANT) == set(DialKind)
+
+
+@pytest.mark.parametrize("kind", MEANT)
+def test_a_dial_takes_settings_of_its_own_kind_alone(
+    dial_rig: DialRig, kind: DialKind
+) -> None:
+    async def check(dial: Dial) -> None:
+        assert (await dial.read()).setting == dial_rig.row(5000)
+        if dial.describe().kind is kind:
+            await dial.set(MEANT[kind], token(claim(1)))
+            assert await now(dial) == (MEANT[kind], [claim(1)] * 2, "")
+            return
+        with pytest.raises(Refused):
+            await dial.set(MEANT[kind], token(claim(1)))
+        assert await now(dial) == (dial_rig.row(5000), [None, None], "")
+
+    with_dial(dial_rig, check)
+
+
 @pytest.mark.parametrize("serving", [(), ("fra",), ("par",)])
 def test_a_region_that_is_not_proven_to_serve_gets_nothing(
     dial_rig: DialRig, serving: tuple[str, ...]
@@ -198,13 +242,13 @@ def test_a_lease_expires_just_where_the_dial_says_so(
             dial_rig.row(0),
             token(claim(1)),
             revert_to=dial_rig.row(5000),
-            lease_ms=1_000,
+            lease_ms=dial_rig.lease_ms,
         )
         assert (await dial.read()).setting == dial_rig.row(0)
         if held:
             await dial.hold(token(claim(2), claim(1)))
         reverts = dial.describe().lease and not held
-        for _ in range(100 if reverts else 12):
+        for _ in range((100 if reverts else 12) * dial_rig.lease_ms // 1_000):
             await asyncio.sleep(0.1)
             if reverts and (await dial.read()).setting == dial_rig.row(5000):
                 return

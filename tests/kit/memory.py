@@ -195,6 +195,8 @@ class MemoryDial:
 
     def _refuse(self, setting: Setting, token: Token) -> None:
         why = setting_reason(setting, token)
+        if why is None and (setting.kind, [*setting.rows]) != (DialKind.SPLIT, [ALL]):
+            why = "is no split"
         if why is None and set(setting.rows[ALL]) != set(self.world.places):
             why = "does not name the dial's regions"
         for device in self.world.devices:
