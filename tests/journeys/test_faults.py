@@ -22,7 +22,7 @@ import pytest
 from dayshift.lab import up
 from dayshift.lab.ledger import now_ms
 from dayshift.model import records as r
-from tests.kit.chain import Chain, chain, until
+from tests.kit.chain import Chain, chain
 from tests.kit.wires import Cut
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
@@ -81,9 +81,9 @@ def strike(estate: Chain, how: str) -> int:
     name, epoch = estate.led(), estate.leases()[-1].epoch
     at_ms = now_ms()
     STRUCK[how](estate, name)
-    until(
+    estate.until(
         lambda: estate.closed() or estate.leases()[-1].epoch > epoch,
-        f"another leads after {how} {name}\n{estate.said()}",
+        f"another leads after {how} {name}",
     )
     time.sleep(0.3)
     estate.heal()
@@ -106,9 +106,9 @@ def third_place_lost(estate: Chain) -> None:
     third = estate.members[-1]
     estate.send(third, signal.SIGSTOP)
     before = len(estate.records())
-    until(
+    estate.until(
         lambda: estate.closed() or len(estate.records()) > before + 3,
-        f"it goes on without a third place\n{estate.said()}",
+        "it goes on without a third place",
     )
     estate.heal()
 

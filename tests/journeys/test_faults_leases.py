@@ -13,7 +13,7 @@ import pytest
 from dayshift.lab import many
 from dayshift.lab.ledger import now_ms
 from dayshift.model import records as r
-from tests.kit.chain import Chain, chain, until
+from tests.kit.chain import Chain, chain
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]
 LEASE_MS = 6_000
@@ -34,7 +34,7 @@ def draining(estate: Chain) -> None:
         there = estate.shares()["fra"] in (4_000, 2_500) and "lease" in ledger(estate)
         return there and staged(estate)
 
-    until(armed, f"an armed stage\n{estate.said()}")
+    estate.until(armed, "an armed stage")
 
 
 def staged(estate: Chain) -> bool:
@@ -54,11 +54,11 @@ def ledger(estate: Chain) -> str:
 
 
 def back(estate: Chain) -> None:
-    until(lambda: estate.shares() == USUAL, f"it goes back\n{estate.said()}")
+    estate.until(lambda: estate.shares() == USUAL, "it goes back")
 
 
 def held(estate: Chain, *codes: str) -> str:
-    until(lambda: estate.hold() in codes, f"held {codes}\n{estate.said()}")
+    estate.until(lambda: estate.hold() in codes, f"held {codes}")
     return estate.hold()
 
 
@@ -84,9 +84,9 @@ def agent_dies(estate: Chain) -> None:
     back(estate)
     took = now_ms() - at_ms
     code = held(estate, *HELD)
-    until(
+    estate.until(
         lambda: bool(estate.bodies(r.Retreating) or estate.bodies(r.Reverted)),
-        f"it is recognised as a retreat\n{estate.said()}",
+        "it is recognised as a retreat",
     )
     by_itself = "nobody renewed; went back" in estate.agent_log()
     assert by_itself or estate.bodies(r.Retreating), estate.agent_log()

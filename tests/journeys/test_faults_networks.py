@@ -17,7 +17,7 @@ import pytest
 from dayshift.lab import processes
 from dayshift.lab.ledger import now_ms
 from tests.journeys.test_faults import TAKEOVER_MS, never_stale, nobody_noticed
-from tests.kit.chain import Chain, chain, until
+from tests.kit.chain import Chain, chain
 from tests.kit.places import STORE, Places
 
 pytestmark = [
@@ -70,9 +70,9 @@ def taken_over(estate: Chain, places: Places) -> int:
     name, epoch = estate.led(), estate.leases()[-1].epoch
     at_ms = now_ms()
     places.cut(name, STORE)
-    until(
+    estate.until(
         lambda: estate.closed() or estate.leases()[-1].epoch > epoch,
-        f"another leads without {name}\n{estate.said()}",
+        f"another leads without {name}",
     )
     places.mend()
     newest = next((one for one in estate.leases() if one.epoch > epoch), None)
@@ -89,7 +89,7 @@ def nobody_has_the_store(estate: Chain, places: Places) -> None:
     assert estate.shares() == stood
     assert len(estate.records()) == records
     places.mend()
-    until(lambda: len(estate.records()) > records, f"it goes on\n{estate.said()}")
+    estate.until(lambda: len(estate.records()) > records, "it goes on")
 
 
 def test_links_go_down_under_a_run(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dayshift.core.fold import fold
+from dayshift.core.state import JournalState
 from dayshift.errors import DayshiftError
 from dayshift.journal.reader import JournalReader
 from dayshift.lab import estate, many, processes, up, users, view
@@ -48,6 +50,13 @@ class Chain:
         self._run: subprocess.Popen[bytes] | None = None
         self.began_ms = 0
         self._read: list[r.Record] = []
+        self._state = JournalState()
+
+    def until(
+        self, so: Callable[[], bool], what: str, limit_s: float = LIMIT_S
+    ) -> None:
+        """As `until`, telling what everybody said and wrote when it did not."""
+        until(so, what, limit_s, self.said)
 
     def records(self) -> list[r.Record]:
         """All of the journal; only what is new is read."""
@@ -77,7 +86,7 @@ class Chain:
 
     def led(self) -> str:
         """Whoever leads, once somebody does."""
-        until(lambda: self.leader() != "", f"somebody leads\n{self.said()}")
+        self.until(lambda: self.leader() != "", "somebody leads")
         return self.leader()
 
     def send(self, name: str, how: signal.Signals) -> None:
@@ -117,26 +126,27 @@ class Chain:
                 stdout=out,
                 stderr=out,
             )
-        until(lambda: bool(self.bodies(r.RunOpened)), f"open\n{self.said()}")
+        self.until(lambda: bool(self.bodies(r.RunOpened)), "open")
 
     def closed(self) -> bool:
         return bool(self.bodies(r.RunClosed))
 
     def hold(self) -> str:
-        """The code of the hold that nobody answered yet; empty while it runs."""
-        code = ""
-        for one in self.records():
-            if isinstance(one.body, r.Held):
-                code = one.body.reason.code
-            elif isinstance(one.body, r.Requested) and one.body.verb == "retry":
-                code = ""
-        return code
+        """The code of the hold that nobody answered yet; empty while it runs.
+
+        From the folded state: a merge holds what it overtook without a record of it.
+        """
+        for one in self.records()[self._state.seq :]:
+            self._state = fold(self._state, one)
+        run = self._state.open_run
+        return run.hold.reason.code if run is not None and run.hold else ""
 
     def shares(self) -> dict[str, int]:
         return up.weights(self.spec)
 
     def until_closed(self) -> int:
-        until(lambda: self.closed() or bool(self.hold()), "the run ends", 4 * LIMIT_S)
+        ends = 4 * LIMIT_S
+        self.until(lambda: self.closed() or bool(self.hold()), "the run ends", ends)
         assert not self.hold(), self.said()
         assert self._run is not None
         return self._run.wait(timeout=60)
@@ -159,6 +169,8 @@ class Chain:
         mine = self.spec.path("run.log")
         if mine.exists():
             texts.append(mine.read_text()[-2500:])
+        texts.append("--- the journal, as it was read last")
+        texts += [_brief(one) for one in self._read[-30:]]
         return "\n".join(texts)
 
     def felt(self) -> view.UsersView:
@@ -168,11 +180,27 @@ class Chain:
         return view.users_view(Path(self.spec.dir), marks)
 
 
-def until(so: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
-    """Wait for a condition, looking seldom: who waits takes time from who works."""
+def _brief(record: r.Record) -> str:
+    body = record.body
+    text = "" if isinstance(body, r.Observed) else str(body)[:300]
+    at = f"{record.seq} epoch {record.epoch} {record.at.wall_ms}"
+    return f"{at} {type(body).__name__} {text}"
+
+
+def until(
+    so: Callable[[], bool],
+    what: str,
+    limit_s: float = LIMIT_S,
+    said: Callable[[], str] = str,
+) -> None:
+    """Wait for a condition, looking seldom: who waits takes time from who works.
+
+    Args:
+        said: what is asked for when it did not come about, and not before.
+    """
     end = time.monotonic() + limit_s
     while not so():
-        assert time.monotonic() < end, f"not within {limit_s} s: {what}"
+        assert time.monotonic() < end, f"not within {limit_s} s: {what}\n{said()}"
         time.sleep(0.25)
 
 

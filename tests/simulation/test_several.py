@@ -292,6 +292,25 @@ def test_a_leader_without_the_store_steps_down(tmp_path: Path) -> None:
     good(play(tmp_path, deed))
 
 
+def test_why_nobody_leads_is_told_once_and_then_every_minute(tmp_path: Path) -> None:
+    async def deed(several: Several) -> None:
+        several.shared.cut = set(several.serving)
+        await several.until(lambda: len(several.followers()) == 3)
+        await several.clock.sleep(2_000)
+        begun = len(several.said)
+        await several.clock.sleep(serving.STILL_MS // 2)
+        assert len(several.said) == begun, several.said[begun:]
+        await several.clock.sleep(serving.STILL_MS)
+        again = several.said[begun:]
+        why = "still follows: the store does not answer"
+        assert all(f"{name} {why}" in again for name in several.serving), again
+        assert len(again) <= 2 * len(several.serving), again
+        several.shared.cut = set()
+        assert await several.until_led()
+
+    play(tmp_path, deed)
+
+
 def test_the_last_of_three_still_leads_while_the_store_answers(tmp_path: Path) -> None:
     async def deed(several: Several) -> None:
         await several.open(several.leader)
