@@ -24,7 +24,10 @@ SLOWLY = {
     "lease": f"{LEASE_MS} ms",
     "drain": "[40 %, 25 %, 0 %]",
     "drain_dwell": "20 s",
+    "fresh": "4 s",
+    "quiet": "4 s",
 }
+"""With room for a machine that is busy: a look that is late would hold the run."""
 
 
 def draining(estate: Chain) -> None:

@@ -115,7 +115,11 @@ class Chain:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = [self.spec.python, "-m", "dayshift", *words]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=90)
+        try:
+            return subprocess.run(argv, capture_output=True, text=True, timeout=90)
+        except subprocess.TimeoutExpired as error:
+            told = [one.decode() for one in (error.stdout, error.stderr) if one]
+            raise AssertionError("\n".join([str(error), *told, self.said()])) from None
 
     def submit(self, at: str) -> None:
         argv = [self.spec.python, "-m", "dayshift", "run", "change.yaml", "--yes"]
