@@ -24,19 +24,12 @@ from dayshift.journal.stores.sqlite import SqliteStore
 from dayshift.limits import SNAPSHOT_EVERY
 from dayshift.model.dial import split
 from dayshift.model.records import Action, ActionKind, Intent
-from dayshift.model.units import Instant
+from dayshift.runtime.clock import RealClock
 
 RATIO_MIN = 0.70
 RESTART_MS_MAX = 1_000
 ROUNDS = 30
 RUN = "0193589c-4b1f-7cc2-9d3e-0a1b2c3d4e5f"
-
-
-class _Clock:
-    """Real time, as the journal takes it."""
-
-    def now(self) -> Instant:
-        return Instant(time.time_ns() // 10**6, time.monotonic_ns() // 10**6, "bench")
 
 
 def _body(number: int) -> Intent:
@@ -67,10 +60,10 @@ def appends(folder: Path, count: int) -> float:
     bodies = [_body(number) for number in range(count)]
     rows, head = [], Head(0, "0" * 64)
     for body in bodies:
-        row, _ = seal(head, _Clock().now(), 1, RUN, body)
+        row, _ = seal(head, RealClock().now(), 1, RUN, body)
         rows.append((row.seq, bytes.fromhex(row.hash), row.data))
         head = Head(row.seq, row.hash)
-    journal = Journal.open(folder / "journal", "bench", _Clock(), "bench")
+    journal = Journal.open(folder / "journal", "bench", RealClock(), "bench")
     bare = _bare(folder / "bare.db")
     size = count // ROUNDS
     ours, theirs = [], []
@@ -99,14 +92,14 @@ def appends(folder: Path, count: int) -> float:
 def _fill(folder: Path, count: int) -> None:
     """A journal of `count` records whose newest snapshot lies the usual way back, and
     whose writer was killed."""
-    journal = Journal.open(folder, "bench", _Clock(), "bench")
+    journal = Journal.open(folder, "bench", RealClock(), "bench")
     head = journal.head
     journal.close()
     bare = sqlite3.connect(folder / "journal.db", isolation_level=None)
     bare.execute("BEGIN")
     while head.seq < count:
         row: Row
-        row, _ = seal(head, _Clock().now(), 1, RUN, _body(head.seq))
+        row, _ = seal(head, RealClock().now(), 1, RUN, _body(head.seq))
         bare.execute(
             "INSERT INTO records VALUES (?, ?, ?)",
             (row.seq, bytes.fromhex(row.hash), row.data),
@@ -114,7 +107,7 @@ def _fill(folder: Path, count: int) -> None:
         head = Head(row.seq, row.hash)
     bare.execute("COMMIT")
     bare.close()
-    journal = Journal.open(folder, "bench", _Clock(), "bench")
+    journal = Journal.open(folder, "bench", RealClock(), "bench")
     journal.save_snapshot(count - SNAPSHOT_EVERY + 1, b"x" * 65_536)
     journal.close()
 
@@ -123,7 +116,7 @@ def restart(folder: Path, count: int) -> float:
     """Print the time until a restarted controller has read what it must fold."""
     _fill(folder, count)
     begin = time.perf_counter()
-    journal = Journal.open(folder, "bench", _Clock(), "bench")
+    journal = Journal.open(folder, "bench", RealClock(), "bench")
     opened = time.perf_counter()
     snapshot = journal.latest_snapshot()
     assert snapshot is not None
@@ -131,6 +124,7 @@ def restart(folder: Path, count: int) -> float:
     end = time.perf_counter()
     journal.close()
     reader = SqliteStore.reader(Access(), folder)
+    assert reader is not None
     pages = time.perf_counter()
     assert reader.fault() is None
     pages = time.perf_counter() - pages

@@ -44,7 +44,7 @@ def gate_part(plan: Plan) -> float:
     stats = pstats.Stats(profile)
     rows = stats.stats.items()  # type: ignore[attr-defined]
     gate = sum(row[2] for (file, _, _), row in rows if "/dayshift/gates/" in file)
-    return gate / stats.total_tt  # type: ignore[attr-defined]
+    return float(gate / stats.total_tt)  # type: ignore[attr-defined]
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import resource
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -125,7 +126,7 @@ def _moment(one: Moment) -> _Found:
     bodies = [*decision.records, *map(r.Intent, decision.actions)]
     fold_us, after = best_us(lambda: _folded(state, one.sight.at, bodies))
     checked = [
-        best_us(lambda action=action: interlock.reason(after, one.sight, action))
+        best_us(partial(interlock.reason, after, one.sight, action))
         for action in decision.actions
     ]
     kept_us, noted = best_us(lambda: msgspec.to_builtins(kept(state, one.sight)))

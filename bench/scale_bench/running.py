@@ -54,7 +54,9 @@ class Running:
         self.seq = 0
         self.dials: dict[str, Setting] = dict(plan.baseline)
         self.claims: dict[str, Claim] = {}
-        self.holders = {one.name: (one.regions[0],) for one in plan.estate.duties}
+        self.holders: dict[str, tuple[str, ...]] = {
+            one.name: (one.regions[0],) for one in plan.estate.duties
+        }
         self.open: set[str] = set()
         self.works: dict[str, WorkSight] = {}
         self.versions: dict[str, str] = {}
