@@ -71,7 +71,8 @@ dial_daemons=(haproxy:haproxy conntrack:conntrack ss:iproute2 named:bind9
     knotd:knot pdns_server:pdns-server gdnsd:gdnsd unbound:unbound
     bird:bird2 vtysh:frr gobgpd:gobgpd ip:iproute2 sysctl:procps)
 
-# The real daemons for the tests, and strace, from Debian's packages.
+# The real daemons for the tests, Prometheus among them, and strace, from Debian's
+# packages.
 setup_daemons() {
     local missing=() pair
     for pair in "${dial_daemons[@]}"; do
@@ -86,6 +87,7 @@ setup_daemons() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
         command -v initdb >/dev/null || missing+=(postgresql)
     command -v strace >/dev/null || missing+=(strace)
+    command -v prometheus >/dev/null || missing+=(prometheus)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "Installing ${missing[*]} …"

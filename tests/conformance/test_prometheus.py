@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +21,9 @@ from dayshift.model.evidence import MeterReading, since
 from tests.conformance.rigs import EnvoyMeterRig, context
 from tests.kit import exposition
 from tests.kit.answers import Answers, answering
+from tests.kit.daemons import need
 from tests.kit.envoys import Envoys, free_ports
 
-PROMETHEUS = shutil.which("prometheus")
 QUERIES = {
     "requests": 'sum(rq{at="{region}"})',
     "errors": 'sum(err{at="{region}"})',
@@ -330,8 +329,7 @@ def prometheus(envoys: Envoys, tmp_path: Path) -> Iterator[str]:
 def running(
     place: Path, path: str, targets: list[dict[str, Any]], feature: str = ""
 ) -> Iterator[str]:
-    if PROMETHEUS is None:
-        pytest.skip("no `prometheus` on this machine (Debian package: prometheus)")
+    program = need("prometheus", "prometheus")
     job = {
         "job_name": "edges",
         "scrape_interval": "200ms",
@@ -344,7 +342,7 @@ def running(
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(
             [
-                PROMETHEUS,
+                program,
                 f"--config.file={place / 'prometheus.yml'}",
                 f"--storage.tsdb.path={place / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",

@@ -6,7 +6,6 @@ The past is written by its own `promtool` from counters whose truth is known.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -18,9 +17,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.kit import recorded
+from tests.kit.daemons import need
 from tests.kit.envoys import free_ports
 
-PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 ESTATE = Path(__file__).parent.parent / "kit" / "dayshift.yaml"
 QUERIES = {
     "requests": 'sum(rq_total{at="{region}"})',
@@ -70,13 +69,13 @@ REGIONS = ("fra", "ber")
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list, int]]:
     """Its address, the rows that it was fed, and when they end."""
-    if PROMETHEUS is None or PROMTOOL is None:
-        pytest.skip("no `prometheus` on this machine (Debian package: prometheus)")
+    program = need("prometheus", "prometheus")
+    promtool = need("promtool", "prometheus")
     place = tmp_path_factory.mktemp("prometheus")
     text, rows, end_s = openmetrics(int(time.time()))
     (place / "past.om").write_text(text)
     subprocess.run(
-        [PROMTOOL, "tsdb", "create-blocks-from", "openmetrics",
+        [promtool, "tsdb", "create-blocks-from", "openmetrics",
          str(place / "past.om"), str(place / "data")],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -84,7 +83,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list, 
     (port,) = free_ports(1)
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(
-            [PROMETHEUS, f"--config.file={place / 'prometheus.yml'}",
+            [program, f"--config.file={place / 'prometheus.yml'}",
              f"--storage.tsdb.path={place / 'data'}",
              f"--web.listen-address=127.0.0.1:{port}"],
             stdout=log, stderr=log,

@@ -265,11 +265,10 @@ def test_every_cell_of_a_dial_with_every_family(
     assert play(tmp_path, hook, CELLS[point, kind], instances, lease) == []
 
 
-SWEEP = int(os.environ.get("DAYSHIFT_CRASH_SWEEP", "0"))
+SWEEP = int(os.environ.get("DAYSHIFT_CRASH_SWEEP", "2"))
 """So many passages of every point; `script/soak` asks for all of them."""
 
 
-@pytest.mark.skipif(not SWEEP, reason="a long campaign: script/soak")
 @pytest.mark.parametrize("lease", [False, True])
 @pytest.mark.parametrize("point", [*ACTING, Point.WRITTEN], ids=str)
 def test_every_passage_of_every_point(

@@ -88,16 +88,14 @@ PROGRAM = textwrap.dedent("""
 """)
 
 
-def test_a_stopped_leader_that_wakes_up_is_refused(backing: Backing) -> None:
+def test_a_stopped_leader_that_wakes_up_is_refused(shared: Backing) -> None:
     """SIGSTOP past its lease, another leads, SIGCONT: it writes nothing."""
     import msgspec
 
-    if not backing.shared:
-        pytest.skip("the folder's lock does not end while its process is stopped")
     child = subprocess.Popen(
         [
-            *(sys.executable, "-c", PROGRAM, str(backing.base)),
-            *(msgspec.json.encode(backing.access.store).decode(), backing.estate),
+            *(sys.executable, "-c", PROGRAM, str(shared.base)),
+            *(msgspec.json.encode(shared.access.store).decode(), shared.estate),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -107,9 +105,9 @@ def test_a_stopped_leader_that_wakes_up_is_refused(backing: Backing) -> None:
         assert child.stdout is not None and child.stdin is not None
         assert child.stdout.readline() == "leading\n"
         child.send_signal(signal.SIGSTOP)
-        with backing.read("b") as reader:
+        with shared.read("b") as reader:
             eventually(lambda: reader.writer() is None, "its lease ends")
-        with backing.journal("b") as journal:
+        with shared.journal("b") as journal:
             journal.append(phased("b leads"))
             child.send_signal(signal.SIGCONT)
             said, _ = child.communicate("go\n", timeout=60)
@@ -123,11 +121,9 @@ def test_a_stopped_leader_that_wakes_up_is_refused(backing: Backing) -> None:
     assert "b leads" in whys and "too late" not in whys
 
 
-def test_a_leader_outlives_its_lease_while_it_is_busy(backing: Backing) -> None:
+def test_a_leader_outlives_its_lease_while_it_is_busy(shared: Backing) -> None:
     """The thread renews; whoever decides may take longer than a lease."""
-    if not backing.shared:
-        pytest.skip("there is no lease to renew")
-    with backing.journal("a") as journal:
+    with shared.journal("a") as journal:
         time.sleep(4)  # longer than the lease of 3 s; nothing to wait for but time
         assert not journal.lost
         journal.append(phased("still leading"))

@@ -67,20 +67,18 @@ def test_every_flipped_bit_is_noticed_and_named(backing: Backing) -> None:
 
 
 @pytest.mark.journey
-def test_a_head_set_back_is_missed_by_the_witnesses(backing: Backing) -> None:
-    if not backing.shared:
-        pytest.skip("tests/journal cuts files")
-    with backing.journal("a") as journal:
+def test_a_head_set_back_is_missed_by_the_witnesses(shared: Backing) -> None:
+    with shared.journal("a") as journal:
         for number in range(9):
             journal.append(phased(f"append {number}"))
         earlier = list(journal.records())[5]
-    store = backing.reader()
-    if backing.access.store.driver == "etcd":
+    store = shared.reader()
+    if shared.access.store.driver == "etcd":
         key = store._at.head  # type: ignore[attr-defined]
         value = f"{earlier.seq} {earlier.hash}"
         store._etcd.call("/v3/kv/put", {"key": b64(key), "value": b64(value)})  # type: ignore[attr-defined]
     else:
         sql = "DELETE FROM {s}.records WHERE estate = %s AND seq > %s"
-        store._link.rows(sql, (backing.estate, earlier.seq))  # type: ignore[attr-defined]
-    report = audit(backing.folder("a"), access=backing.access)
+        store._link.rows(sql, (shared.estate, earlier.seq))  # type: ignore[attr-defined]
+    report = audit(shared.folder("a"), access=shared.access)
     assert report.bad is not None and report.bad.seq == earlier.seq + 1

@@ -50,16 +50,14 @@ def test_a_second_controller_is_told_who_leads(backing: Backing) -> None:
         assert reader.writer() is None
 
 
-def test_a_witness_that_was_overtaken_is_no_damage(backing: Backing) -> None:
-    if not backing.shared:
-        pytest.skip("one folder, one witness: tests/journal")
-    with backing.journal("a") as journal:
+def test_a_witness_that_was_overtaken_is_no_damage(shared: Backing) -> None:
+    with shared.journal("a") as journal:
         journal.append(phased())
-    with backing.journal("b") as journal:
+    with shared.journal("b") as journal:
         for number in range(5):
             journal.append(phased(str(number)))
-    backing.journal("a").close()
-    backing.journal("b").close()
+    shared.journal("a").close()
+    shared.journal("b").close()
 
 
 def test_a_witness_ahead_of_the_store_refuses(backing: Backing) -> None:
@@ -75,29 +73,25 @@ def test_a_witness_ahead_of_the_store_refuses(backing: Backing) -> None:
         journal.append(phased())
 
 
-def test_witnesses_of_a_store_that_was_emptied_refuse(backing: Backing) -> None:
-    if not backing.shared:
-        pytest.skip("tests/journal damages files")
-    with backing.journal("a") as journal:
+def test_witnesses_of_a_store_that_was_emptied_refuse(shared: Backing) -> None:
+    with shared.journal("a") as journal:
         journal.append(phased())
-    other = Backing(backing.base, backing.access.store)
+    other = Backing(shared.base, shared.access.store)
     with pytest.raises(JournalBroken, match="JOURNAL-GONE") as caught:
         other.journal("a")
     assert "dayshift journal move" in caught.value.reason.next
 
 
-def test_another_history_behind_our_witness_refuses(backing: Backing) -> None:
-    if not backing.shared:
-        pytest.skip("tests/journal damages files")
-    other = backing.beside("second")
+def test_another_history_behind_our_witness_refuses(shared: Backing) -> None:
+    other = shared.beside("second")
     with other.journal("x") as journal:
         for number in range(9):
             journal.append(phased(str(number)))
-    with backing.journal("a") as journal:
+    with shared.journal("a") as journal:
         for number in range(3):
             journal.append(phased(str(number)))
     for name in (HEAD, MARK):
-        shutil.copy(backing.folder("a") / name, other.folder("x") / name)
+        shutil.copy(shared.folder("a") / name, other.folder("x") / name)
     with pytest.raises(JournalBroken, match="JOURNAL-FORKED"):
         other.journal("x")
 

@@ -60,14 +60,12 @@ def test_through_a_file_into_any_store(backing: Backing, other: Backing) -> None
 
 
 def test_a_file_that_was_changed_or_cut_is_refused(
-    backing: Backing, other: Backing
+    local: Backing, other: Backing
 ) -> None:
-    if backing.shared:
-        pytest.skip("a file is a file: once is enough")
-    fill(backing, appends=40)
-    other.estate = backing.estate
-    file = backing.base / "copy.journal"
-    export_journal(backing.folder("a"), backing.access, file, quiet)
+    fill(local, appends=40)
+    other.estate = local.estate
+    file = local.base / "copy.journal"
+    export_journal(local.folder("a"), local.access, file, quiet)
     whole = file.read_bytes()
 
     def bring(data: bytes) -> None:
@@ -85,16 +83,12 @@ def test_a_file_that_was_changed_or_cut_is_refused(
     with pytest.raises(Refused, match="FILE-NOT-A-JOURNAL"):
         bring(b"something else\n")
     bring(whole)
-    assert len(records(other)) == len(records(backing))
+    assert len(records(other)) == len(records(local))
 
 
-def test_moving_from_any_store_to_any_other(backing: Backing, other: Backing) -> None:
+def test_moving_from_any_store_to_any_other(pair: tuple[Backing, Backing]) -> None:
+    backing, other = pair
     fill(backing)
-    other.estate = backing.estate
-    if backing.access.store == other.access.store:
-        other = backing.beside("second")
-        if not backing.shared:
-            pytest.skip("a folder has one file")
     folder = backing.folder("a")
     with backing.journal("a") as journal:
         journal.take_wave("run-1", "ada")
@@ -123,13 +117,9 @@ def test_moving_from_any_store_to_any_other(backing: Backing, other: Backing) ->
     assert audit(folder, access=backing.access).ok
 
 
-def test_nothing_is_moved_while_somebody_leads(
-    backing: Backing, other: Backing
-) -> None:
-    if backing.access.store == other.access.store:
-        pytest.skip("two stores are needed")
+def test_nothing_is_moved_while_somebody_leads(pair: tuple[Backing, Backing]) -> None:
+    backing, other = pair
     fill(backing, appends=3)
-    other.estate = backing.estate
     with backing.journal("a"), pytest.raises(JournalHeld):
         move_journal(
             backing.folder("b"), backing.access, other.access, "x", other.clock, quiet
@@ -139,26 +129,31 @@ def test_nothing_is_moved_while_somebody_leads(
         assert len(leases) == 5
 
 
-def test_a_move_of_a_broken_chain_stops_there(backing: Backing, other: Backing) -> None:
-    if backing.shared or not other.shared:
-        pytest.skip("damaging one kind is enough")
+def test_a_move_of_a_broken_chain_stops_there(
+    local: Backing, other_shared: Backing
+) -> None:
     from tests.journal.desk import edit
 
-    fill(backing, appends=30)
-    other.estate = backing.estate
-    edit(backing.folder("a"), "UPDATE records SET data = x'00' WHERE seq = 9")
+    fill(local, appends=30)
+    other_shared.estate = local.estate
+    edit(local.folder("a"), "UPDATE records SET data = x'00' WHERE seq = 9")
     with pytest.raises(JournalBroken) as caught:
         move_journal(
-            backing.folder("a"),
-            backing.access,
-            other.access,
+            local.folder("a"),
+            local.access,
+            other_shared.access,
             "ada",
-            other.clock,
+            other_shared.clock,
             quiet,
         )
     assert caught.value.seq == 9
-    shutil.rmtree(backing.folder("a"))
+    shutil.rmtree(local.folder("a"))
     with pytest.raises((Refused, JournalError)):
         move_journal(
-            backing.folder("a"), backing.access, other.access, "x", other.clock, quiet
+            local.folder("a"),
+            local.access,
+            other_shared.access,
+            "x",
+            other_shared.clock,
+            quiet,
         )

@@ -106,12 +106,10 @@ def test_leading_compares_the_head(backing: Backing) -> None:
     second.lease(holder("b"), end(made))
 
 
-def test_of_two_who_race_exactly_one_leads_and_writes(backing: Backing) -> None:
-    if not backing.shared:
-        pytest.skip("the folder's lock decides: tests/journal")
+def test_of_two_who_race_exactly_one_leads_and_writes(shared: Backing) -> None:
     head = ORIGIN
     for race in range(RACES):
-        contenders = [backing.writer(f"{race}-{one}") for one in range(2)]
+        contenders = [shared.writer(f"{race}-{one}") for one in range(2)]
 
         def run(at: int, made=contenders, head=head, race=race) -> bool:
             try:
@@ -257,15 +255,13 @@ def test_health_and_room(backing: Backing) -> None:
         assert store.room_bytes()
 
 
-def test_a_stale_leader_is_refused_whatever_it_tries(backing: Backing) -> None:
+def test_a_stale_leader_is_refused_whatever_it_tries(shared: Backing) -> None:
     """Its lease ended and another leads: nothing of it arrives any more."""
-    if not backing.shared:
-        pytest.skip("the folder's lock ends with its process: tests/journal")
-    stale = backing.leading("a")
+    stale = shared.leading("a")
     made = rows(ORIGIN, 1)
     stale.append(made, ORIGIN)
     take_lease_away(stale)
-    fresh = backing.leading("b", epoch=2)
+    fresh = shared.leading("b", epoch=2)
     for write in (
         lambda: stale.append(rows(end(made), 1), end(made)),
         lambda: stale.append(rows(end(made), 300), end(made)),
