@@ -180,11 +180,11 @@ def test_every_other_status_is_blind(
 def test_a_server_that_is_slow_or_gone_is_blind(
     server: Answers, tmp_path: Path
 ) -> None:
-    server.wait_s, server.body = 2.0, vector(good())
+    server.wait_s, server.body = 5.0, vector(good())
     begun = time.monotonic()
     with pytest.raises(DriverRetry, match="no answer within"):
         read(meter(server.url, tmp_path))
-    assert time.monotonic() - begun < 1.9
+    assert time.monotonic() - begun < server.wait_s
     (port,) = free_ports(1)
     with pytest.raises(DriverRetry):
         read(meter(f"http://127.0.0.1:{port}", tmp_path))

@@ -37,9 +37,10 @@ from tests.power.disk import (
 from tests.power.trace import Recording
 from tests.power.writer import STAGES
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(600)]
 
-IMAGES = int(os.environ.get("DAYSHIFT_POWER_IMAGES", "600"))
+IMAGES = int(os.environ.get("DAYSHIFT_POWER_IMAGES", "400"))
+"""At most so many; whoever asks for more also cuts after every single operation."""
 SEEDS = range(int(os.environ.get("DAYSHIFT_POWER_SEEDS", "2")))
 JOURNAL = "state/journal"
 FILES = {"lock", "mark", "head", "key", "key.pub", "emergency", "break-glass"}
@@ -78,7 +79,10 @@ def place() -> Iterator[Path]:
 
 
 def acknowledged(operations: Sequence[Operation]) -> dict[str, tuple[int, str]]:
-    """By their text, or their hash where they have none: number and hash."""
+    """By their text, or their hash where they have none: number and hash.
+
+    The number is 0 where it changes when it is merged.
+    """
     found = {}
     for one in operations:
         if isinstance(one, Said) and one.line.startswith("ack "):
@@ -136,12 +140,24 @@ def _fault(folder: Path, must: dict[str, tuple[int, str]]) -> str:
         for one in journal.records():
             there[getattr(one.body, "why", "") or one.hash] = one.seq, one.hash
             there.setdefault(one.hash, (one.seq, one.hash))
-        lost = [one for one in must if there.get(one) != must[one]]
+        lost = [
+            one
+            for one, (seq, digest) in must.items()
+            if (one not in there if not seq else there.get(one) != (seq, digest))
+        ]
         if lost:
             return f"lost {lost}"
         journal.append(phased("goes on"))
     report = audit(folder)
     return "" if report.ok else f"audit: {report.bad or report.side_faults}"
+
+
+def cuts(done: Sequence[Operation]) -> list[int]:
+    """Before and after every sync, and some in between; all of them for `soak`."""
+    edges = {at for at, one in enumerate(done) if isinstance(one, Sync)}
+    edges |= {at + 1 for at in edges}
+    between = range(0, len(done) + 1, 5 if IMAGES < 1_000 else 1)
+    return sorted(edges | set(between))
 
 
 def faults(every: Iterable[Loss], place: Path) -> Iterator[str]:
@@ -154,7 +170,7 @@ def faults(every: Iterable[Loss], place: Path) -> Iterator[str]:
 
 def test_no_acknowledged_record_is_lost_when_the_power_goes(recording, place):
     done = recording.operations
-    every = list(losses(done, recording.folders, range(len(done) + 1)))
+    every = list(losses(done, recording.folders, cuts(done)))
     step = max(1, len(every) // IMAGES)
     found = list(islice(faults(every[::step], place), 20))
     assert not found, f"of {len(every[::step])} images:\n" + "\n".join(found)
@@ -197,5 +213,5 @@ def test_a_sync_left_out_is_noticed(name, recording, place):
         for one in recording.operations
         if not (isinstance(one, Sync) and one.inode in unsynced)
     ]
-    cuts = range(len(done), 0, -10)
-    assert any(faults(losses(done, recording.folders, cuts), place))
+    few = range(len(done), 0, -10)
+    assert any(faults(losses(done, recording.folders, few), place))

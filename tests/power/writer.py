@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dayshift.errors import JournalFull
+from dayshift.journal.glass import GlassJournal
 from dayshift.journal.journal import Journal
-from dayshift.model.records import Observed, Record
-from tests.journal.desk import open_journal, phased
+from dayshift.journal.sealed import read_bundle
+from dayshift.model.records import GlassBroken, Observed, Record
+from tests.journal.desk import TickingClock, open_journal, phased
 
 
 def say(records: tuple[Record, ...]) -> None:
@@ -38,6 +40,7 @@ def begin(journal: Journal) -> None:
 def go_on(journal: Journal) -> None:
     say(journal.append(phased(f"epoch {journal.epoch}"), run="run-1"))
     say(journal.append(phased(f"more of {journal.epoch}"), run="run-1"))
+    journal.seal(lambda: b"bundle")
     journal.sign_head()
 
 
@@ -64,19 +67,39 @@ def strand(journal: Journal) -> None:
         )
 
 
-STAGES: dict[str, tuple[Callable[[Journal], None], bool]] = {
+def break_glass(folder: Path) -> None:
+    """Somebody acts without the store; what is told then gets other numbers later."""
+    sealed = read_bundle(folder)
+    note = sealed.note
+    journal = GlassJournal.break_open(
+        folder, sealed, b"state", TickingClock(), "test", machine="laptop"
+    )
+    broken = GlassBroken(journal.epoch, "laptop", "ada", "fire", note.seq, note.wall_ms)
+    journal.append(broken)
+    for why in ("evacuated", "told"):
+        journal.append(phased(why), run="run-2")
+        os.write(1, f"ack 0 - {why}\n".encode())
+    os._exit(0)
+
+
+_WORK: dict[str, tuple[Callable[[Journal], None], bool]] = {
     "begin": (begin, True),
     "killed": (go_on, False),
+    "merging-glass": (go_on, False),
     "stranded": (strand, False),
     "merging": (go_on, False),
     "stranded-again": (strand, True),
     "last": (go_on, True),
 }
 """What each process does with its journal, and whether it closes it or is killed."""
+GLASS = "glass"
+STAGES = ("begin", "killed", GLASS, *list(_WORK)[2:])
 
 
 def main(stage: str, folder: str) -> None:
-    work, closes = STAGES[stage]
+    if stage == GLASS:
+        break_glass(Path(folder))
+    work, closes = _WORK[stage]
     journal = open_journal(Path(folder), journal_id="j-power")
     work(journal)
     if not closes:
