@@ -8,78 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, TypeVar
 
 from dayshift.model.units import Instant
+from dayshift.rehearsal.loop import Stuck as Stuck
+from dayshift.rehearsal.loop import VirtualLoop
 from dayshift.runtime.clock import uuid7
 
 T = TypeVar("T")
 
-STUCK_S = 5.0
-"""Real seconds without event, timer or thread until a program is called stuck."""
-OUTSIDE_EVERY = 16
-TURNS_MAX = 50_000
-"""So many turns of the loop at one instant are a circle: nothing waits there."""
 EPOCH_MS = 1_700_000_000_000
-
-
-class Stuck(Exception):
-    """The program waits for something that can never happen."""
-
-
-class _Jumping(selectors.DefaultSelector):
-    """A selector that moves its loop's time instead of waiting."""
-
-    loop: _VirtualLoop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout == 0:
-            # Asked once in a while only: nothing here comes from outside.
-            self.loop.idle += 1
-            self.loop.turns += 1
-            if self.loop.turns > TURNS_MAX:
-                self.loop.turns = 0
-                raise Stuck("it turns in circles, and no time passes")
-            return super().select(0) if self.loop.idle % OUTSIDE_EVERY == 0 else []
-        ready = super().select(0)
-        if ready:
-            return ready
-        if self.loop.threads:
-            return super().select(None)
-        if timeout is None:
-            ready = super().select(STUCK_S)
-            if not ready:
-                raise Stuck("nothing is ready, no timer is set and no thread runs")
-            return ready
-        self.loop.virtual_s += timeout
-        self.loop.turns = 0
-        return ready
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.virtual_s = 0.0
-        self.threads = 0
-        self.idle = 0
-        self.turns = 0
-        selector = _Jumping()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.virtual_s
-
-    def run_in_executor(self, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        self.threads += 1
-        future = super().run_in_executor(*args)
-        future.add_done_callback(self._thread_done)
-        return future
-
-    def _thread_done(self, _: asyncio.Future[Any]) -> None:
-        self.threads -= 1
 
 
 class _Begun:
@@ -105,7 +45,7 @@ class _Begun:
 
 
 class VirtualClock:
-    """The time of a `_VirtualLoop`; the wall can jump and the machine can reboot."""
+    """The time of a `VirtualLoop`; the wall can jump and the machine can reboot."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, start_wall_ms: int = EPOCH_MS
@@ -186,5 +126,12 @@ def run_virtual(
     start_wall_ms: int = EPOCH_MS,
 ) -> T:
     """Run `program` to its end in virtual time and return what it returns."""
-    with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
-        return runner.run(program(VirtualClock(runner.get_loop(), start_wall_ms)))
+    done: list[T] = []
+
+    async def whole(loop: asyncio.AbstractEventLoop) -> None:
+        # A task that returns a history is drawn, history and all, by `signal.signal`.
+        done.append(await program(VirtualClock(loop, start_wall_ms)))
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(whole(runner.get_loop()))
+    return done[0]
