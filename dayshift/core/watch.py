@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from dayshift.core import fences
 from dayshift.core.feeding import MISSED_MIN, Feeding
 from dayshift.core.judging import Judging, gated
@@ -155,6 +157,18 @@ class Watch:
                 sorted({*fences.lost(self.estate, state, self.dials).values()})
             ),
         )
+
+    def detailed(self, sight: Sight) -> Sight:
+        """The sight just taken, its verdicts with the numbers that people are shown;
+        itself where it has none."""
+        if not any(one.verdict for one in sight.places):
+            return sight
+        detailed = self._judging.detailed
+        places = tuple(
+            replace(one, verdict=detailed(one.verdict)) if one.verdict else one
+            for one in sight.places
+        )
+        return replace(sight, places=places)
 
     def _latest(self, still: dict[MeterKey, Still]) -> dict[MeterKey, MeterReading]:
         """What the gate may count; a source that stands still tells it nothing."""

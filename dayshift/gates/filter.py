@@ -109,9 +109,9 @@ class Filter:
             (cells, ratios) and (cells,).
         """
         if not counts.any():
-            return self.reach.sum(axis=2), self._scale
+            return np.add.reduce(self.reach, axis=2), self._scale
         likely, scale = self._emission(counts)
-        return (self.reach * likely).sum(axis=2), self._scale + scale
+        return np.add.reduce(self.reach * likely, axis=2), self._scale + scale
 
     def close(self, counts: Floats, elapsed_ms: float) -> None:
         """End the block: its counts become final, and the ratio may have moved on."""
@@ -144,7 +144,7 @@ class Filter:
             steady[at] = self._clusters(at, *block)
         logs = np.logaddexp(split + self._strange, steady + self._known)
         logs *= self._power * valid
-        top = logs.max(axis=(1, 2))
+        top = np.maximum.reduce(logs, axis=(1, 2))
         return np.exp(logs - top[:, None, None]), top
 
     def _urn(self, at: int, mine: Floats, tilts: Floats, *block: Floats) -> Floats:

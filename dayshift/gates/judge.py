@@ -66,7 +66,7 @@ class Judge:
         self.region = region
         self.ramp_bp = tuple(ramp_bp)
         self.streams: dict[str, Stream] = {}
-        self._shown: dict[str, tuple[int, tuple[SignalSight, ...]]] = {}
+        self._shown: dict[str, Shown] = {}
         self._evidence: dict[str, Evidence] = {}
         self._told: dict[str, tuple[Asked, Verdict]] = {}
         """The last word on each stream, and what it was asked."""
@@ -87,8 +87,26 @@ class Judge:
         stream = self._stream(look.stream)
         stream.look(look, look.next_bp or self._next_bp(look.share_bp))
         self._evidence[look.stream] = Evidence.of(stream)
-        self._shown[look.stream] = smallest_bp(stream), sights(look.stream, stream)
+        self._shown.pop(look.stream, None)
         self._told.pop(look.stream, None)
+
+    def detailed(self, verdict: Verdict) -> Verdict:
+        """The last word on a stream with what people are shown of it.
+
+        Why apart: nothing decides on these numbers, and they cost as much as a look.
+        """
+        for name, (_, told) in self._told.items():
+            if told is verdict:
+                smallest, signals = self._show(name)
+                return replace(verdict, smallest_bp=smallest, signals=signals)
+        return verdict
+
+    def _show(self, name: str) -> Shown:
+        """Reckoned once for each look, if anybody asks."""
+        if name not in self._shown:
+            stream = self.streams[name]
+            self._shown[name] = smallest_bp(stream), sights(name, stream)
+        return self._shown[name]
 
     def combined(self, fresh: bool = True) -> Verdict:
         """The worst verdict decides; all pass only together."""
@@ -96,16 +114,17 @@ class Judge:
             raise Bug("no stream was looked at")
         each = [self.verdict(name, fresh=fresh) for name in self.streams]
         worst = min(each, key=lambda one: WORST_FIRST.index(one.kind))
-        every = tuple(sight for one in each for sight in one.signals)
+        smallest = self.detailed(worst).smallest_bp
+        every = tuple(sight for one in map(self.detailed, each) for sight in one.signals)
         if worst.kind is VerdictKind.PASS and len(each) < self._expected:
             why = f"only {len(each)} of {self._expected} streams were seen yet"
             worst = replace(worst, kind=VerdictKind.HOLD, why=why, needs="all streams")
-        return replace(worst, signals=every)
+        return replace(worst, smallest_bp=smallest, signals=every)
 
     def verdict(
         self, name: str, share_bp: int | None = None, fresh: bool = True
     ) -> Verdict:
-        """What the looks so far mean for one stream.
+        """What the looks so far mean for one stream; `detailed` adds what is shown.
 
         Holds: blind never passes and never fails; without a trusted calibration only
         the absolute guard fails; nothing passes on the evidence of another share.
@@ -152,7 +171,6 @@ class Judge:
             rollback_need=mlog10(math.log(self.policy.rollback_odds)),
             promote_mlog10=mlog10(found.promote),
             promote_need=mlog10(math.log(self.policy.promote_odds)),
-            smallest_bp=self._shown[name][0],
             promised_bp=math.ceil(stream.signals[0].delta * FULL_BP - 1e-6),
             requests=rung.canary,
             errors=rung.canary_bad,
@@ -161,7 +179,6 @@ class Judge:
             needs=needs,
             wait_ms=wait,
             incident=stream.incident or stream.slow_incident,
-            signals=self._shown[name][1],
         )
 
     def _stream(self, name: str) -> Stream:
@@ -264,6 +281,9 @@ class Judge:
 
 
 Asked = tuple[float, int | None, bool]
+Shown = tuple[int, tuple[SignalSight, ...]]
+"""`smallest_bp` and `signals` of a verdict.
+"""
 Decided = tuple[VerdictKind, str, str, int | None]
 
 

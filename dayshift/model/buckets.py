@@ -157,6 +157,10 @@ def increment(before: Mapping[int, int], after: Mapping[int, int]) -> Layout | N
     top = bounds[-1]
     if max(before) != top:
         return {}
+    if before.keys() == after.keys():
+        counts = [after[le] - before[le] for le in bounds]
+        if counts[0] >= 0 and counts == sorted(counts):
+            return dict(zip(bounds, counts, strict=True)) if len(bounds) > 1 else {}
     grown = [(le, after[le] - before[le]) for le in bounds if le in before]
     most = grown[-1][1]
     found: Layout = {}

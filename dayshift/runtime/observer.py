@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -19,7 +20,8 @@ from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Driver, Reason
 from dayshift.limits import READ_TIMEOUT_MS
 from dayshift.model.estate import Estate
-from dayshift.model.evidence import ProbeReading
+from dayshift.model.dial import DialReading
+from dayshift.model.evidence import MeterReading, ProbeReading
 from dayshift.model.records import ActionKind, Phase
 from dayshift.model.sight import BracketSight, DutySight, WorkSight, WorkStatus
 from dayshift.model.units import Clock, Instant
@@ -28,6 +30,7 @@ from dayshift.runtime.wiring import Drivers
 
 SLOW_TIMEOUT_MS = 10_000
 DUTY_PHASES = frozenset({Phase.PREFLIGHT, Phase.HANDING_OVER, Phase.CATCHING_UP})
+R = TypeVar("R", DialReading, MeterReading)
 Poll = Callable[[], Awaitable[None]]
 
 
@@ -110,7 +113,7 @@ class Observer:
         except (Driver, TimeoutError) as error:
             self.watch.dial_failed(name, at, fault_text(error))
         else:
-            self.watch.dial(replace(reading, at=earlier(reading.at, at)))
+            self.watch.dial(_from(reading, at))
 
     async def _meter(self, key: MeterKey) -> None:
         service, meter, region = key
@@ -121,8 +124,7 @@ class Observer:
         except (Driver, TimeoutError) as error:
             self.watch.meter_failed((service, meter, region), fault_text(error))
         else:
-            reading = replace(reading, at=earlier(reading.at, at))
-            self.watch.meter((service, meter, region), reading)
+            self.watch.meter((service, meter, region), _from(reading, at))
 
     async def _probe(self, key: MeterKey) -> None:
         service, probe, region = key
@@ -244,8 +246,16 @@ class Observer:
                     self.watch.acks[base] = person
 
 
+def _from(reading: R, begun: Instant) -> R:
+    """A reading as old as the look that took it, if that is older."""
+    at = earlier(reading.at, begun)
+    return reading if at is reading.at else replace(reading, at=at)
+
+
 def earlier(left: Instant, right: Instant) -> Instant:
     """The older of two instants: freshness counts from when a read began."""
+    if left is right:
+        return left
     if left.boot_id != right.boot_id:
         return left if left.wall_ms <= right.wall_ms else right
     return left if left.mono_ms <= right.mono_ms else right

@@ -32,7 +32,11 @@ class Renewals:
     def __init__(
         self, drivers: Drivers, clock: Clock, leads: Callable[[], bool]
     ) -> None:
-        self._drivers = drivers
+        self._dials = {
+            name: dial
+            for name, dial in drivers.dials.items()
+            if isinstance(dial, LeasedDial)
+        }
         self._clock = clock
         self._leads = leads
         self._last: dict[str, tuple[Claim, Instant]] = {}
@@ -44,8 +48,8 @@ class Renewals:
         if not due or not self._leads():
             return
         for one in due:
-            dial = self._drivers.dials.get(one.dial)
-            if isinstance(dial, LeasedDial):
+            dial = self._dials.get(one.dial)
+            if dial is not None:
                 task = asyncio.create_task(self._renew(dial, one))
                 self._under_way[one.dial] = task
 
