@@ -70,6 +70,8 @@ class Filter:
         clump = np.array([belief.clump for _, belief in cells])
         wander = np.array([belief.wander for _, belief in cells])
         steadiness = np.array([noise[number].steadiness for number in self.signal])
+        self._steady = bool(steadiness.any())
+        """Whether the level itself explains anything."""
         self._known = np.log(np.maximum(steadiness, TINY))[:, None, None]
         self._strange = np.log1p(-steadiness)[:, None, None]
         self._power = np.where(clump < CLUMPED_FROM, 1 / clump, 1.0)[:, None, None]
@@ -131,18 +133,20 @@ class Filter:
             _constants(row, level)
             for row, level in zip(counts.tolist(), self._level.tolist(), strict=True)
         ]
-        here, bad, there, others_bad, tilt, split_log, steady_log, valid = np.array(
-            rows
-        )[self.signal].T[:, :, None, None]
+        cells = np.array(rows)[self.signal].T[:, :, None, None]
+        here, bad, _, others_bad, tilt, split_log, steady_log, valid = cells
+        block = cells[:4]
         tilts = tilt + self._offsets
         mine = -np.log1p(np.exp(-tilts))
         split = (bad + others_bad) * mine - others_bad * tilts + split_log
-        steady = bad * self._bad_log + (here - bad) * self._good_log + steady_log
         for at in self._clumped:
-            block = here[at], bad[at], there[at], others_bad[at]
-            split[at] += self._urn(at, mine[at], tilts[at], *block)
-            steady[at] = self._clusters(at, *block)
-        logs = np.logaddexp(split + self._strange, steady + self._known)
+            split[at] += self._urn(at, mine[at], tilts[at], *block[:, at])
+        logs = split
+        if self._steady:
+            steady = bad * self._bad_log + (here - bad) * self._good_log + steady_log
+            for at in self._clumped:
+                steady[at] = self._clusters(at, *block[:, at])
+            logs = np.logaddexp(split + self._strange, steady + self._known)
         logs *= self._power * valid
         top = np.maximum.reduce(logs, axis=(1, 2))
         return np.exp(logs - top[:, None, None]), top

@@ -12,6 +12,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
+from operator import sub
 
 import msgspec
 
@@ -154,13 +155,14 @@ def increment(before: Mapping[int, int], after: Mapping[int, int]) -> Layout | N
     if not before or not after:
         return {}
     bounds = sorted(after)
+    if bounds == [*after] == [*before]:
+        # As nearly always: one layout, in order, in which every count grew.
+        counts = list(map(sub, after.values(), before.values()))
+        if counts[0] >= 0 and counts == sorted(counts):
+            return dict(zip(bounds, counts, strict=True)) if len(bounds) > 1 else {}
     top = bounds[-1]
     if max(before) != top:
         return {}
-    if before.keys() == after.keys():
-        counts = [after[le] - before[le] for le in bounds]
-        if counts[0] >= 0 and counts == sorted(counts):
-            return dict(zip(bounds, counts, strict=True)) if len(bounds) > 1 else {}
     grown = [(le, after[le] - before[le]) for le in bounds if le in before]
     most = grown[-1][1]
     found: Layout = {}

@@ -7,6 +7,7 @@ zero.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -79,9 +80,8 @@ def since(before: MeterReading, after: MeterReading) -> Counts | None:
     requests = after.requests - before.requests
     errors = after.errors - before.errors
     timed = buckets.increment(before.buckets, after.buckets)
-    ignored = {
-        k: count - before.ignored.get(k, 0) for k, count in after.ignored.items()
-    }
+    was = before.ignored
+    ignored = {k: count - was.get(k, 0) for k, count in after.ignored.items()}
     if timed is None or min(requests, errors, *ignored.values()) < 0:
         return None
     return Counts(requests, errors, timed, ignored)
@@ -131,13 +131,12 @@ def quantile_us(counts: Counts, per_mille: int) -> int | None:
     What lies beyond the last finite bound is shown as that bound: more is not known.
     """
     bounds = sorted(counts.buckets)
-    total = counts.buckets[bounds[-1]] if bounds else 0
-    if total <= 0:
+    below = [counts.buckets[le] for le in bounds]
+    if not below or below[-1] <= 0:
         return None
-    need = -(-total * per_mille // 1000)
-    found = next(le for le in bounds if counts.buckets[le] >= need)
-    finite = [le for le in bounds if le < BEYOND_US]
-    return min(found, finite[-1]) if finite else None
+    need = -(-below[-1] * per_mille // 1000)
+    finite = bisect_left(bounds, BEYOND_US)
+    return bounds[min(bisect_left(below, need), finite - 1)] if finite else None
 
 
 class ProbeReading(msgspec.Struct, frozen=True, gc=False):

@@ -55,8 +55,10 @@ class Entropy(Protocol):
 def elapsed_ms(since: Instant, now: Instant) -> int:
     """Milliseconds from `since` to `now`; by the wall clock if the boots differ."""
     if since.boot_id == now.boot_id:
-        return max(0, now.mono_ms - since.mono_ms)
-    return max(0, now.wall_ms - since.wall_ms)
+        passed = now.mono_ms - since.mono_ms
+    else:
+        passed = now.wall_ms - since.wall_ms
+    return passed if passed > 0 else 0
 
 
 def row_fault(row: Mapping[str, int]) -> str | None:

@@ -47,9 +47,7 @@ class _Begun:
 class VirtualClock:
     """The time of a `VirtualLoop`; the wall can jump and the machine can reboot."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, start_wall_ms: int = EPOCH_MS
-    ) -> None:
+    def __init__(self, loop: VirtualLoop, start_wall_ms: int = EPOCH_MS) -> None:
         self._loop = loop
         self._wall_ms = start_wall_ms
         self._boots = 1
@@ -58,7 +56,7 @@ class VirtualClock:
 
     def now(self) -> Instant:
         """Told once for each moment: it is asked far more often than it moves."""
-        now_s = self._loop.time()
+        now_s = self._loop.virtual_s
         if now_s != self._now_s:
             mono_ms, self._now_s = round(now_s * 1000), now_s
             boot = f"boot-{self._boots}"
@@ -71,11 +69,12 @@ class VirtualClock:
             return
         loop = self._loop
         over = loop.create_future()
-        timer = loop.call_at(loop.time() + ms / 1000, _end, over)
+        timer = loop.call_at(loop.virtual_s + ms / 1000, _end, over)
         try:
             await over
-        finally:
+        except BaseException:
             timer.cancel()
+            raise
 
     async def within(self, ms: int, work: Awaitable[T]) -> T:
         if not asyncio.iscoroutine(work):
@@ -128,10 +127,12 @@ def run_virtual(
     """Run `program` to its end in virtual time and return what it returns."""
     done: list[T] = []
 
-    async def whole(loop: asyncio.AbstractEventLoop) -> None:
+    loop = VirtualLoop()
+
+    async def whole() -> None:
         # A task that returns a history is drawn, history and all, by `signal.signal`.
         done.append(await program(VirtualClock(loop, start_wall_ms)))
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(whole(runner.get_loop()))
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(whole())
     return done[0]

@@ -23,6 +23,7 @@ from dayshift.rehearsal.devices import FOREVER_MS
 from dayshift.rehearsal.world import Place, World
 
 BOUNDS_MS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+BOUNDS_US = (*(1000 * ms for ms in BOUNDS_MS), BEYOND_US)
 
 
 class MeterLie(Enum):
@@ -110,24 +111,23 @@ class SimulatedMeter:
         tick = now.mono_ms - now.mono_ms % every_ms
         kept = self._samples.get(region)
         if kept is None or kept.tick < tick:
-            kept = msgspec.structs.replace(self._true(region), tick=max(1, tick))
-            self._samples[region] = kept
-        return msgspec.structs.replace(kept, at=now)
+            kept = self._samples[region] = self._true(region, max(1, tick))
+        return kept if kept.at is now else _with(kept, at=now)
 
-    def _true(self, region: str) -> MeterReading:
+    def _true(self, region: str, tick: int = 0) -> MeterReading:
+        now = self.world.clock.now()
         place = self.world.place(self.service, region)
         moving = -(-place.rate_rps * place.latency_ms // 1000) if place.up else 0
         ours = {"probe": place.probes} if self._sees_probes else {}
         if self.side is Side.REGION:
             ours |= dict(place.residue)
         return MeterReading(
-            at=self.world.clock.now(),
+            at=now,
             requests=place.requests,
             errors=place.errors,
             in_flight=moving + place.stuck,
             # Idle pools breathe; where nothing else would move, this does.
-            connections=16
-            + (0 if ours else self.world.clock.now().mono_ms // 1000 % 5),
+            connections=16 + (0 if ours else now.mono_ms // 1000 % 5),
             buckets=_buckets(place),
             ignored=ours,
             series=f"{self.name}-{region}-{place.life}",
@@ -135,16 +135,17 @@ class SimulatedMeter:
             if place.stray_rps
             else (),
             gauges=dict(place.gauges),
+            tick=tick,
         )
 
 
 def _buckets(place: Place) -> dict[int, int]:
     fast = place.requests - place.slow
-    edges = {bound * 1000: 0 for bound in BOUNDS_MS} | {BEYOND_US: 0}
-    for bound in edges:
-        edges[bound] += fast if bound >= place.latency_ms * 1000 else 0
-        edges[bound] += place.slow if bound >= place.slow_ms * 1000 else 0
-    return edges
+    slow, fast_us, slow_us = place.slow, place.latency_ms * 1000, place.slow_ms * 1000
+    return {
+        bound: fast * (bound >= fast_us) + slow * (bound >= slow_us)
+        for bound in BOUNDS_US
+    }
 
 
 def _bent(how: MeterLie, true: MeterReading, then: MeterReading) -> MeterReading:
