@@ -99,11 +99,14 @@ class History:
             old = self.traffic[index]
             same = (old.urps, old.why) == (new.urps, new.why)
             if same and bool(old.strays) == bool(new.strays):
-                self.traffic[index] = old._replace(
-                    until_ms=new.until_ms,
-                    users=old.users + new.users,
-                    failed=old.failed + new.failed,
-                    strays=old.strays + new.strays,
+                self.traffic[index] = Traffic(
+                    old.from_ms,
+                    new.until_ms,
+                    *old[2:5],
+                    old.users + new.users,
+                    old.failed + new.failed,
+                    old.strays + new.strays,
+                    old.why,
                 )
                 return
         self._last[key] = len(self.traffic)

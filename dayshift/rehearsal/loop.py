@@ -72,7 +72,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.virtual_s = 0.0
         self._threads = 0
-        self._asked = 0
+        self._jumps = 0
         self._turns = 0
         self._timers: list[_Timer] = []
         super().__init__()
@@ -148,17 +148,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 self.call_exception_handler(told)
 
     def _look_outside(self) -> None:
-        """Asked once in a while only."""
+        """Once in a while only, as before a jump."""
         if self._turns > TURNS_MAX:
             self._turns = 0
             raise Stuck("it turns in circles, and no time passes")
-        self._asked += 1
-        if self._asked % OUTSIDE_EVERY == 0:
+        if self._turns % OUTSIDE_EVERY == 0:
             self._take(0)
 
     def _jump(self) -> None:
         """Nothing is ready: take what comes from outside, or move the time."""
-        if self._take(0):
+        self._jumps += 1
+        if self._jumps % OUTSIDE_EVERY == 0 and self._take(0):
             return
         if self._threads:
             self._take(None)

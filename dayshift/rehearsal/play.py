@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import random
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +101,10 @@ def play(
         tempfile.mkdtemp(prefix="dayshift-", dir=MEMORY if MEMORY.is_dir() else None)
     )
     try:
-        return run_virtual(
-            lambda clock: _program(plan, seed, only, place, clock, drawn)
-        )
+        with _unswept():
+            return run_virtual(
+                lambda clock: _program(plan, seed, only, place, clock, drawn)
+            )
     except Stuck as error:
         bug = Violation("bug", 0, str(error))
         result = Result(seed, "stopped", 0, "", violations=(bug,), refused=str(error))
@@ -109,6 +112,19 @@ def play(
     finally:
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _unswept() -> Iterator[None]:
+    """No search for circles in memory: a rehearsal leaves few, and its history would
+    be walked through again and again."""
+    swept = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if swept:
+            gc.enable()
 
 
 async def _program(

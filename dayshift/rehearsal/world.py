@@ -201,6 +201,10 @@ class World:
 
     def served(self, service: str) -> dict[str, int]:
         """The parts of all users that each region serves, by what the devices do."""
+        return self._served()[service]
+
+    def _served(self) -> dict[str, dict[str, int]]:
+        """The same for every service; reckoned when a device does another thing."""
         settings = [one.setting for some in self.dials.values() for one in some]
         same = len(settings) == len(self._shown) and all(
             new is old for new, old in zip(settings, self._shown, strict=True)
@@ -211,13 +215,14 @@ class World:
                 for name, one in self.services.items()
             }
             self._shown = settings
-        return self._parts[service]
+        return self._parts
 
     def _count_until(self, then_ms: int) -> None:
         passed, begun_ms = max(0, then_ms - self._at_ms), self._at_ms
         self._at_ms = max(then_ms, begun_ms)
+        served = self._served()
         for (service, region), place in self._all.items():
-            parts = self.served(service).get(region, 0)
+            parts = served[service].get(region, 0)
             load = self.load_rps[service] * self.surge_permille * 1000
             urps = load * parts // WHOLE
             self._warm(place, urps, begun_ms)

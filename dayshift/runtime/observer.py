@@ -19,8 +19,8 @@ from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
 from dayshift.errors import Driver, Reason
 from dayshift.limits import READ_TIMEOUT_MS
-from dayshift.model.estate import Estate
 from dayshift.model.dial import DialReading
+from dayshift.model.estate import Estate
 from dayshift.model.evidence import MeterReading, ProbeReading
 from dayshift.model.records import ActionKind, Phase
 from dayshift.model.sight import BracketSight, DutySight, WorkSight, WorkStatus
