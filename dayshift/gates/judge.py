@@ -115,10 +115,7 @@ class Judge:
         told = [self.verdict(name, fresh=fresh) for name in self.streams]
         each = [self.detailed(one) for one in told]
         worst = min(each, key=lambda one: WORST_FIRST.index(one.kind))
-        smallest = self.detailed(worst).smallest_bp
-        every = tuple(
-            sight for one in map(self.detailed, each) for sight in one.signals
-        )
+        every = tuple(sight for one in each for sight in one.signals)
         if worst.kind is VerdictKind.PASS and len(each) < self._expected:
             why = f"only {len(each)} of {self._expected} streams were seen yet"
             worst = replace(worst, kind=VerdictKind.HOLD, why=why, needs="all streams")
