@@ -1,4 +1,4 @@
-"""What one meter said of one region lately: its window of readings, its rates, and
+"""What one meter or probe said of one region lately: its window of readings, its rates, and
 since when it stands still. Fed by `core.watch`; knows no other meter.
 """
 
@@ -7,7 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dayshift.model.evidence import Counts, MeterReading, quantile_us, since
+from dayshift.model.evidence import (
+    Counts,
+    MeterReading,
+    ProbeReading,
+    quantile_us,
+    since,
+)
 from dayshift.model.units import Instant, elapsed_ms
 
 RATE_WINDOW_MS = 3_000
@@ -19,8 +25,6 @@ class Rates(NamedTuple):
     mrps: int = 0
     errors: int = 0
     error_ppm: int = 0
-    p50_us: int = 0
-    p99_us: int = 0
     ignored_rpm: dict[str, int] = {}
 
 
@@ -42,10 +46,11 @@ class MeterTrack:
     fault: str = ""
     known: Rates | None = None
     """The window's rates, until another reading comes."""
+    slowness_us: tuple[int, int] | None = None
 
     def take(self, reading: MeterReading, fresh_ms: int) -> None:
         """Add a reading; anything that breaks the silence starts the quiet anew."""
-        self.known = None
+        self.known = self.slowness_us = None
         self.first = self.first or reading.at
         last = self.window[-1] if self.window else None
         self.fault = ""
@@ -83,14 +88,12 @@ class MeterTrack:
     def rates(self) -> Rates:
         """The window's rates, reckoned once for each reading."""
         if self.known is None:
-            counts, span_ms = self.counts()
+            counts, span_ms = self.counts(timed=False)
             per_ms = span_ms or 1 << 62
             self.known = Rates(
                 mrps=counts.requests * 1_000_000 // per_ms,
                 errors=counts.errors,
                 error_ppm=_ppm(counts.errors, counts.requests),
-                p50_us=quantile_us(counts, 500) or 0,
-                p99_us=quantile_us(counts, 990) or 0,
                 ignored_rpm={
                     kind: count * 60_000 // per_ms
                     for kind, count in counts.ignored.items()
@@ -98,7 +101,15 @@ class MeterTrack:
             )
         return self.known
 
-    def counts(self) -> tuple[Counts, int]:
+    def quantiles_us(self) -> tuple[int, int]:
+        """How long the middle answer of the window took, and the slowest of 99 %."""
+        if self.slowness_us is None:
+            counts, _ = self.counts()
+            middle, most = (quantile_us(counts, part) or 0 for part in (500, 990))
+            self.slowness_us = middle, most
+        return self.slowness_us
+
+    def counts(self, timed: bool = True) -> tuple[Counts, int]:
         """Counts over the window and its length in milliseconds, between the samples
         themselves where the source says when it took them."""
         if len(self.window) < 2:
@@ -107,12 +118,25 @@ class MeterTrack:
         span_ms = elapsed_ms(first.at, last.at)
         if first.tick and last.tick:
             span_ms = max(0, last.tick - first.tick)
-        return since(first, last) or Counts(), span_ms
+        return since(first, last, timed) or Counts(), span_ms
 
 
 def _moved(delta: Counts, last: MeterReading | None, reading: MeterReading) -> bool:
     counted = delta.requests or delta.errors or any(delta.ignored.values())
     return bool(counted or (last and reading.connections != last.connections))
+
+
+@dataclass(slots=True)
+class ProbeTrack:
+    last: ProbeReading | None = None
+    streak: int = 0
+    failures: int = 0
+
+    def take(self, reading: ProbeReading) -> None:
+        changed = self.last is not None and self.last.version != reading.version
+        self.streak = (0 if changed else self.streak) + 1 if reading.ok else 0
+        self.failures = 0 if reading.ok else self.failures + 1
+        self.last = reading
 
 
 def _ppm(part: int, whole: int) -> int:

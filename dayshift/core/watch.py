@@ -8,7 +8,6 @@ quiet and soak begin again, and a gate has seen nothing yet.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -17,7 +16,7 @@ from dayshift.core import fences
 from dayshift.core.feeding import MISSED_MIN, Feeding
 from dayshift.core.judging import Judging, gated
 from dayshift.core.state import JournalState
-from dayshift.core.tracks import RATE_WINDOW_MS, MeterTrack
+from dayshift.core.tracks import RATE_WINDOW_MS, MeterTrack, ProbeTrack
 from dayshift.model.dial import DialReading, Fence, InstanceReading
 from dayshift.model.estate import Estate, MeterSpec, Service
 from dayshift.model.evidence import MeterReading, ProbeReading, Side
@@ -51,19 +50,6 @@ _UNREAD = MeterTrack()
 NOT_STILL = Still(0)
 
 
-@dataclass(slots=True)
-class ProbeTrack:
-    last: ProbeReading | None = None
-    streak: int = 0
-    failures: int = 0
-
-    def take(self, reading: ProbeReading) -> None:
-        changed = self.last is not None and self.last.version != reading.version
-        self.streak = (0 if changed else self.streak) + 1 if reading.ok else 0
-        self.failures = 0 if reading.ok else self.failures + 1
-        self.last = reading
-
-
 class Watch:
     """Everything that was read lately, for one estate."""
 
@@ -82,6 +68,7 @@ class Watch:
         self.fences: dict[str, Fence] = {}
         self.feeding = Feeding(estate)
         self._judging = Judging(estate)
+        self._brief = False
         policy = estate.policy
         self._frozen_ms = max(policy.fresh_ms, min(policy.quiet_ms, FROZEN_MS_MAX))
         """A source in which nothing moved for longer is frozen."""
@@ -123,9 +110,14 @@ class Watch:
         self.dials[dial] = DialReading(dial, at, (lost,))
         self.feeding.dial(self.dials[dial])
 
-    def sight(self, state: JournalState, now: Instant) -> Sight:
+    def sight(self, state: JournalState, now: Instant, brief: bool = False) -> Sight:
         """The world as of `now`. Call it again after every fold: a rung that has only
-        begun must not be judged on what was seen of the last one."""
+        begun must not be judged on what was seen of the last one.
+
+        Args:
+            brief: without the numbers that only people read; `detailed` adds them.
+        """
+        self._brief = brief
         judged = gated(state)
         still = self._users_still(now)
         self._judging.look(state, self._latest(still) if judged else {}, now)
@@ -159,16 +151,17 @@ class Watch:
         )
 
     def detailed(self, sight: Sight) -> Sight:
-        """The sight just taken, its verdicts with the numbers that people are shown;
-        itself where it has none."""
-        if not any(one.verdict for one in sight.places):
-            return sight
-        detailed = self._judging.detailed
-        places = tuple(
-            replace(one, verdict=detailed(one.verdict)) if one.verdict else one
-            for one in sight.places
-        )
-        return replace(sight, places=places)
+        """The brief sight just taken, with the numbers that people are shown."""
+        return replace(sight, places=tuple(map(self._detailed, sight.places)))
+
+    def _detailed(self, place: PlaceSight) -> PlaceSight:
+        meters = []
+        for one in place.meters:
+            track = self.meters.get((place.service, one.meter, place.region), _UNREAD)
+            p50_us, p99_us = track.quantiles_us()
+            meters.append(replace(one, p50_us=p50_us, p99_us=p99_us))
+        told = place.verdict and self._judging.detailed(place.verdict)
+        return replace(place, meters=tuple(meters), verdict=told)
 
     def _latest(self, still: dict[MeterKey, Still]) -> dict[MeterKey, MeterReading]:
         """What the gate may count; a source that stands still tells it nothing."""
@@ -206,6 +199,8 @@ class Watch:
             verdict, blind_ms = None, 0
             if region == judged:
                 verdict, blind_ms = self._judging.verdict(state, name, region, now)
+                if verdict is not None and not self._brief:
+                    verdict = self._judging.detailed(verdict)
             yield PlaceSight(name, region, seen, probed, verdict, blind_ms)
 
     def _meter(
@@ -234,6 +229,7 @@ class Watch:
             fault = fault or f"frozen: no counter moved for {still_ms // 1000} s"
             age = None if age is None else max(age, still_ms)
         quiet_from = track.quiet_since or last.at
+        p50_us, p99_us = (0, 0) if self._brief else track.quantiles_us()
         return MeterSight(
             meter=spec.name,
             side=spec.side,
@@ -245,8 +241,8 @@ class Watch:
             grown=track.grown,
             mrps=mrps,
             error_ppm=rates.error_ppm,
-            p50_us=rates.p50_us,
-            p99_us=rates.p99_us,
+            p50_us=p50_us,
+            p99_us=p99_us,
             requests=last.requests,
             errors=rates.errors,
             ignored_rpm=rates.ignored_rpm,

@@ -93,7 +93,7 @@ class Filter:
             level: (signals,) usual part of bad answers elsewhere.
             requests: about how many requests will come, in all regions.
         """
-        self._level = np.clip(level, LEVEL_MIN, PART_MAX)
+        self._level = np.minimum(np.maximum(level, LEVEL_MIN), PART_MAX)
         usual = np.maximum(self._level * requests, 1e-3)[self.signal, None, None]
         self._kappa = usual / self._spare
         part = self._level[self.signal, None, None] * self._ratios

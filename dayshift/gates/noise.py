@@ -8,6 +8,7 @@ would weigh as much as a whole cluster).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -155,6 +156,7 @@ def stationary() -> Floats:
     return total
 
 
+@lru_cache(maxsize=64)
 def moved(elapsed_ms: float) -> Floats:
     """Where the ratio is later: row i, from node i, weights of all; rows sum to 1.
 
@@ -165,4 +167,5 @@ def moved(elapsed_ms: float) -> Floats:
     gaps = (NODES[None, :] - kept * NODES[:, None]) / spread
     weights: Floats = np.exp(-0.5 * gaps**2) + 1e-300
     rows: Floats = weights / weights.sum(axis=1, keepdims=True)
+    rows.flags.writeable = False
     return rows

@@ -78,18 +78,19 @@ def projected(pair: Pair, mine: float, rate: float, apart: float) -> float:
     Newton's steps, kept inside a bracket: the slope rises from one end to the other.
     """
     low, high = 0.0, min(rate, 1 - apart)
-    mine_weight = pair.canary * rate / (rate + apart)
-    other = rate - apart * mine_weight / (mine_weight + pair.others)
+    canary, others = pair.canary, pair.others
+    mine_weight = canary * rate / (rate + apart)
+    other = rate - apart * mine_weight / (mine_weight + others)
     if not low < other < high:
         other = high / 2
     for _ in range(STEPS_MAX):
         worse = other + apart
         flat, worse_flat = other * (1 - other), worse * (1 - worse)
-        slope = pair.others * (other - rate) / flat
-        slope += pair.canary * (worse - mine) / worse_flat
+        slope = others * (other - rate) / flat
+        slope += canary * (worse - mine) / worse_flat
         low, high = (other, high) if slope < 0 else (low, other)
-        bend = pair.others * (rate + other * (other - 2 * rate)) / flat**2
-        bend += pair.canary * (mine + worse * (worse - 2 * mine)) / worse_flat**2
+        bend = others * (rate + other * (other - 2 * rate)) / flat**2
+        bend += canary * (mine + worse * (worse - 2 * mine)) / worse_flat**2
         step = other - slope / bend
         if not low < step < high:
             step = (low + high) / 2

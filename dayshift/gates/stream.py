@@ -266,9 +266,12 @@ class Stream:
         added[0, 0] *= self._cold
         if not self._open.any():
             self._expect()
-        excused_rows = np.array(burned, dtype=np.bool_)[:, None]
-        self._calm = self._calm + np.where(excused_rows, 0.0, added)
-        self._open = self._counted(added, excused_rows)
+        if any(burned):
+            excused_rows = np.array(burned, dtype=np.bool_)[:, None]
+            self._calm = self._calm + np.where(excused_rows, 0.0, added)
+            self._open = self._counted(added, excused_rows)
+        else:
+            self._calm, self._open = self._calm + added, self._open + added
 
     def _counted(self, added: Floats, excused: Flags) -> Floats:
         """The open block with the look in it; of an incident only what speaks for us.
@@ -277,8 +280,6 @@ class Stream:
         rollback, so what lowers the evidence stays.
         """
         total = self._open + added
-        if not excused.any():
-            return total
         lower = self.comparison.logs(total) < self.comparison.logs(self._open)
         kept: Floats = np.where(~excused | lower[:, None], total, self._open)
         return kept

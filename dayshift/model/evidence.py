@@ -69,22 +69,27 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     ignored: dict[str, int] = {}
 
 
-def since(before: MeterReading, after: MeterReading) -> Counts | None:
+def since(
+    before: MeterReading, after: MeterReading, timed: bool = True
+) -> Counts | None:
     """Counts between two readings, or None if the source restarted in between.
 
     Of latency only what both readings can tell (`buckets.increment`); where they share
     no bound there are no buckets, and the counts stand.
+
+    Args:
+        timed: False for one that asks for no latency.
     """
     if before.series != after.series:
         return None
     requests = after.requests - before.requests
     errors = after.errors - before.errors
-    timed = buckets.increment(before.buckets, after.buckets)
+    by_time = buckets.increment(before.buckets, after.buckets) if timed else {}
     was = before.ignored
     ignored = {k: count - was.get(k, 0) for k, count in after.ignored.items()}
-    if timed is None or min(requests, errors, *ignored.values()) < 0:
+    if by_time is None or min(requests, errors, *ignored.values()) < 0:
         return None
-    return Counts(requests, errors, timed, ignored)
+    return Counts(requests, errors, by_time, ignored)
 
 
 def add(left: Counts, right: Counts) -> Counts:

@@ -196,16 +196,17 @@ class Orchestrator:
         """One turn: see, decide, append, act."""
         if self._failure is not None:
             raise self._failure
-        sight = self.watch.sight(self.state, self.clock.now())
+        brief = not self.sampling
+        sight = self.watch.sight(self.state, self.clock.now(), brief)
         if self.sampling:
-            sight = self.watch.detailed(sight)
             self.samples.take(self.state, sight, self.watch.meters)
             self.gate_samples.take(self.state, sight)
         decision = decide(self.state, sight)
-        if not self.sampling and (decision.records or decision.actions):
-            # What is only shown of a verdict is reckoned where it is written down.
-            brief, sight = sight, self.watch.detailed(sight)
-            decision = decision if sight is brief else decide(self.state, sight)
+        if brief and (decision.records or decision.actions):
+            # What is only shown is reckoned where it is written down.
+            sight = self.watch.detailed(sight)
+            if any(one.verdict for one in sight.places):
+                decision = decide(self.state, sight)
         self.renewals.keep(decision.renewals)
         jump = sight.clock_jump_ms
         noted = any(isinstance(one, r.ClockJumped) for one in decision.records)

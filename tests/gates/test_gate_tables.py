@@ -38,7 +38,7 @@ def judged(
 
 
 def said(judge: Judge, **options) -> Verdict:
-    return judge.verdict("service", **options)
+    return judge.detailed(judge.verdict("service", **options))
 
 
 CLEAN = [(told(5), told(350))] * 15

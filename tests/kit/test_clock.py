@@ -61,7 +61,7 @@ def test_thread_work_takes_no_virtual_time() -> None:
 
 
 def test_a_program_that_waits_forever_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dayshift.rehearsal.clock.STUCK_S", 0.05)
+    monkeypatch.setattr("dayshift.rehearsal.loop.STUCK_S", 0.05)
 
     async def forever(clock: VirtualClock) -> None:
         await asyncio.Event().wait()

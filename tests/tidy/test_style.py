@@ -22,7 +22,7 @@ NAME_SAYS_ALL = {
     "dayshift/core/fold.py": {"fold_all"},
     "dayshift/core/going_out.py": {"enter_brackets"},
     "dayshift/core/proof.py": {"is_fresh"},
-    "dayshift/core/watch.py": {"ProbeTrack"},
+    "dayshift/core/tracks.py": {"ProbeTrack"},
     "dayshift/model/dial.py": {"DialKind"},
     "dayshift/model/estate.py": {"Disposition", "Region"},
     "dayshift/model/evidence.py": {"VerdictKind"},
