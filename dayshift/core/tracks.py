@@ -1,5 +1,5 @@
-"""What one meter or probe said of one region lately: its window of readings, its rates, and
-since when it stands still. Fed by `core.watch`; knows no other meter.
+"""What one meter said of one region lately (its window of readings, its rates, and
+since when it stands still), and one probe. Fed by `core.watch`; knows no other meter.
 """
 
 from __future__ import annotations

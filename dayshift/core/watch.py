@@ -36,6 +36,8 @@ RATE_SAMPLES = 3
 FROZEN_MS_MAX = 10_000
 MeterKey = tuple[str, str, str]
 """Service, meter, region."""
+Sources = tuple[list[tuple[MeterKey, MeterSpec]], list[MeterKey]]
+"""Meters and probes."""
 
 
 class Still(NamedTuple):
@@ -69,6 +71,11 @@ class Watch:
         self.feeding = Feeding(estate)
         self._judging = Judging(estate)
         self._brief = False
+        self._sources = {
+            where: found
+            for service in estate.services
+            for where, found in _sources(service)
+        }
         policy = estate.policy
         self._frozen_ms = max(policy.fresh_ms, min(policy.quiet_ms, FROZEN_MS_MAX))
         """A source in which nothing moved for longer is frozen."""
@@ -183,19 +190,10 @@ class Watch:
     ) -> Iterator[PlaceSight]:
         """The service in each of its regions."""
         name = service.name
-        meters = [(spec, frozenset(spec.regions)) for spec in service.meters]
-        probes = [(spec.name, frozenset(spec.regions)) for spec in service.probes]
         for region in service.shares:
-            seen = tuple(
-                self._meter((name, spec.name, region), spec, still, now)
-                for spec, regions in meters
-                if region in regions
-            )
-            probed = tuple(
-                self._probe((name, probe, region), now)
-                for probe, regions in probes
-                if region in regions
-            )
+            meters, probes = self._sources[name, region]
+            seen = tuple([self._meter(key, spec, still, now) for key, spec in meters])
+            probed = tuple([self._probe(key, now) for key in probes])
             verdict, blind_ms = None, 0
             if region == judged:
                 verdict, blind_ms = self._judging.verdict(state, name, region, now)
@@ -304,4 +302,17 @@ class Watch:
             age_ms=elapsed_ms(track.last.at, now),
             version=track.last.version,
             detail=track.last.detail,
+        )
+
+
+def _sources(service: Service) -> Iterator[tuple[tuple[str, str], Sources]]:
+    """What tells of the service, by service and region."""
+    name = service.name
+    meters = [(one, frozenset(one.regions)) for one in service.meters]
+    probes = [(one.name, frozenset(one.regions)) for one in service.probes]
+    for region in service.shares:
+        seen = [((name, one.name, region), one) for one, at in meters if region in at]
+        yield (
+            (name, region),
+            (seen, [(name, probe, region) for probe, at in probes if region in at]),
         )

@@ -6,6 +6,7 @@ when somebody pressed Ctrl-C is still a result.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,8 @@ from dayshift.rehearsal.play import Result, play
 
 AHEAD = 4
 """So many rehearsals are handed to each process at a time."""
+SWEPT_AFTER = 200_000
+"""So many objects more than before: more than one rehearsal makes."""
 _plan: Plan | None = None
 _only: tuple[str, ...] = ()
 
@@ -90,10 +93,18 @@ def _played(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def settle_in() -> None:
+    """For a process that only rehearses: look for circles in memory rarely, and not in
+    what was there from the beginning."""
+    gc.freeze()
+    gc.set_threshold(SWEPT_AFTER)
+
+
 def _prepare(data: bytes, only: tuple[str, ...]) -> None:
     """In the worker: Ctrl-C is the parent's to answer."""
     global _plan, _only
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settle_in()
     _plan, _only = msgspec.json.decode(data, type=Plan), only
 
 

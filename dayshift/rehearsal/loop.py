@@ -20,6 +20,9 @@ OUTSIDE_EVERY = 16
 TURNS_MAX = 50_000
 """So many turns of the loop at one instant are a circle: nothing waits there."""
 JUMP_S_MAX = 86_400.0
+IDLE_TIMERS_MIN = 100
+"""From so many timers on, asyncio throws the cancelled ones away once they are more
+than half: timers of one instant come in another order then."""
 RESOLUTION_S = 1e-9
 
 
@@ -49,10 +52,15 @@ class _Soon(asyncio.Handle):
 class _Timer(float):
     """When it is due, so that the heap compares numbers; and what is due then."""
 
-    __slots__ = ("soon",)
+    __slots__ = ("loop", "soon", "waits")
+    loop: VirtualLoop
     soon: _Soon
+    waits: bool
+    """Whether the heap has it still."""
 
     def cancel(self) -> None:
+        if self.waits and not self.soon._cancelled:
+            self.loop.idle_timers += 1
         self.soon._cancelled = True
 
     def cancelled(self) -> bool:
@@ -71,6 +79,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.virtual_s = 0.0
+        self.idle_timers = 0
+        """Cancelled ones in the heap."""
         self._threads = 0
         self._jumps = 0
         self._turns = 0
@@ -99,6 +109,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> Any:
         timer = _Timer(when)
         timer.soon = _Soon(callback, args, self, context)
+        timer.loop, timer.waits = self, True
         heapq.heappush(self._timers, timer)
         return timer
 
@@ -125,8 +136,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """One turn, as asyncio has it: what came from outside, what is due, and then
         all that was ready by now."""
         timers, ready = self._timers, self._ready
-        while timers and timers[0].soon._cancelled:
-            heapq.heappop(timers)
+        if self.idle_timers:
+            self._tidy()
         self._turns += 1
         if ready or self._stopping:
             self._look_outside()
@@ -134,7 +145,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._jump()
         until = self.virtual_s + RESOLUTION_S
         while timers and timers[0] < until:
-            ready.append(heapq.heappop(timers).soon)
+            timer = heapq.heappop(timers)
+            timer.waits = False
+            ready.append(timer.soon)
         for _ in range(len(ready)):
             soon = ready.popleft()
             if soon._cancelled:
@@ -146,6 +159,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             except BaseException as error:
                 told = {"message": "in a callback", "exception": error, "handle": soon}
                 self.call_exception_handler(told)
+
+    def _tidy(self) -> None:
+        """Throw cancelled timers away: the next ones, or all."""
+        timers = self._timers
+        if len(timers) > IDLE_TIMERS_MIN and 2 * self.idle_timers > len(timers):
+            timers[:] = [one for one in timers if not one.soon._cancelled]
+            heapq.heapify(timers)
+            self.idle_timers = 0
+            return
+        while timers and timers[0].soon._cancelled:
+            heapq.heappop(timers).waits = False
+            self.idle_timers -= 1
 
     def _look_outside(self) -> None:
         """Once in a while only, as before a jump."""

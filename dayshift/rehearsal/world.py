@@ -76,6 +76,8 @@ class Place:
 
     def whole(self, what: str, parts: int, per: int) -> int:
         """How many whole ones `parts / per` adds; the rest is kept for next time."""
+        if not parts:
+            return 0
         count, self.remainders[what] = divmod(self.remainders[what] + parts, per)
         return count
 
