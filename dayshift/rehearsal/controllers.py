@@ -26,7 +26,6 @@ from dayshift.errors import (
     Refused,
 )
 from dayshift.journal.base import Store
-from dayshift.journal.codec import canonical
 from dayshift.journal.journal import Journal
 from dayshift.journal.reader import JournalReader
 from dayshift.journal.stores import Access
@@ -43,6 +42,7 @@ from dayshift.runtime.pace import Pace
 from dayshift.runtime.wiring import Drivers
 
 T = TypeVar("T")
+_encoder = msgspec.json.Encoder(order="sorted")
 Raw = dict[str, Any]
 FOREVER_MS = 10**9
 
@@ -376,6 +376,6 @@ def raw_records(folder: Path) -> list[Raw]:
     """The journal's entries as plain JSON, the emergency file included."""
     try:
         with JournalReader.open(folder) as view:
-            return [msgspec.json.decode(canonical(one)) for one in view.records()]
+            return [msgspec.json.decode(_encoder.encode(one)) for one in view.records()]
     except Refused:
         return []  # The disk had no room even for the first record.
