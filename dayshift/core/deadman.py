@@ -61,8 +61,6 @@ STANDS = (
         if one
         not in (
             Phase.SERVING,
-            Phase.EMPTY,
-            Phase.CATCHING_UP,
             Phase.DONE,
             Phase.DONE_PARTIAL,
             Phase.LEFT_DRAINED,
@@ -72,8 +70,8 @@ STANDS = (
     PAUSED,
     EVACUATED,
 )
-"""Where a run can stand for a while. `empty` and `catching-up` are left in the decision
-that enters them; the last three are not phases of their own."""
+"""Where a run can be when something is lost. `empty` is left in the decision after the
+one that enters it; the last three are not phases of their own."""
 
 _GOES_ON = "reads the dials, goes on where it stood"
 _SEES = "goes on by itself when it sees again, or holds and calls a person"

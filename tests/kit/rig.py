@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dayshift.core import planner
 from dayshift.core.fold import fold
 from dayshift.core.state import JournalState
 from dayshift.drivers.base import Page, WorkOrder
+from dayshift.journal import stores
 from dayshift.journal.journal import Journal
+from dayshift.journal.reader import JournalReader
 from dayshift.model import records as r
 from dayshift.model.estate import Change, Estate, GatePolicy
 from dayshift.model.plan import Plan, Verb
@@ -145,14 +148,24 @@ class Rig:
         the_change: Change | None = None,
         rps: int = 400,
         instances: int = 1,
+        access: stores.Access = stores.HERE,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         self.clock = clock
         self.folder = folder
+        self.access = access
+        self.before = before
+        """What happens between the end of one controller and the next."""
+        self.lease = False
+        """Whether what is written at the dial expires."""
+        self.steered_by: Callable[..., Any] | None = None
+        """Makes the dial that a shift watches; None: one in memory."""
         self.estate = the_estate or estate(gate=POLICY, fresh_ms=3_000)
         self.change = the_change or change()
         self.plan: Plan = planner.make(self.estate, self.change, Verb.MAINTAIN)
         service = self.estate.services[0]
-        self.world = World(clock, service.shares, rps, instances)
+        kind = service.dials[0].kind
+        self.world = World(clock, service.shares, rps, instances, kind)
         for place in self.world.places.values():
             place.probe_rps = 1
         self.dial = MemoryDial("entry", self.world)
@@ -185,10 +198,20 @@ class Rig:
             notify=dict(self.notify),
         )
 
+    def read(self) -> JournalReader:
+        """The journal, as anybody may read it."""
+        return JournalReader.open(self.folder, self.access)
+
     def controller(self, points: Points = NOWHERE) -> Orchestrator:
         """A new controller over the journal: the first opens the run."""
+        self.before()
         journal = Journal.open(
-            self.folder, self.estate.name, self.clock, "test", points=points
+            self.folder,
+            self.estate.name,
+            self.clock,
+            "test",
+            points=points,
+            access=self.access,
         )
         self.journal = journal
         self.dial.points = points

@@ -11,7 +11,6 @@ import pytest
 from dayshift.core import deadman, planner
 from dayshift.core.deadman import EVACUATED, HELD, PAUSED, STANDS, TABLE, Lost, Then
 from dayshift.errors import DriverRetry, JournalFull, Reason
-from dayshift.model.dial import ALL
 from dayshift.model.estate import NotifySpec
 from dayshift.model.plan import Verb
 from dayshift.model.records import Phase
@@ -103,10 +102,16 @@ class Stand:
 
     async def _towards(self, phase: Phase) -> None:
         shift, place = self.shift, self.rig.world.places["fra"]
+        if phase is Phase.EMPTY:
+            await shift.pass_by(phase)
+            return
         if phase is Phase.EMPTYING:
             place.stuck = 3
         if phase is Phase.WORKING:
             self.rig.workers["fra"].ms = 60_000
+        if phase is Phase.CATCHING_UP:
+            await shift.until(lambda: bool(shift.run.now_at.started))
+            self.away.on = True
         if phase is Phase.WARMING:
             await shift.until(lambda: bool(shift.run.now_at.started))
             place.up = False
@@ -184,9 +189,7 @@ def _full(*_: Any) -> None:
 
 def share(rig: Rig) -> int:
     """What fra gets of all users, in basis points."""
-    rig.world.advance()
-    rows = [one.setting.rows[ALL]["fra"] for one in rig.world.devices]
-    return sum(rows) // len(rows)
+    return rig.world.shares()["fra"]
 
 
 def wanted(rig: Rig, then: Then, before: int) -> int:

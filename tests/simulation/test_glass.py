@@ -48,9 +48,7 @@ class Night:
 
 
 def shares(rig: Rig) -> dict[str, int]:
-    rig.world.advance()
-    count = len(rig.world.devices)
-    return {name: share // count for name, share in rig.world.shares().items()}
+    return rig.world.shares()
 
 
 async def reached(shift: Shift, phase: Phase) -> bool:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dayshift.core.state import RunState, Status
 from dayshift.drivers.base import WorkOrder
-from dayshift.journal.reader import JournalReader
 from dayshift.model import records as r
-from dayshift.model.dial import ALL, Setting, Token
+from dayshift.model.dial import Setting, Token
 from dayshift.model.points import NOWHERE, Points
 from dayshift.model.records import Phase, RunResult
+from dayshift.rehearsal.world import served_parts
+from dayshift.runtime.frame import Frame
 from dayshift.runtime.orchestrator import Orchestrator
 from tests.kit.clock import VirtualClock, run_virtual
 from tests.kit.crash import DieAt, abandon
@@ -104,12 +106,26 @@ class WatchedDial(MemoryDial):
         revert_to: Setting | None = None,
         lease_ms: int = 0,
     ) -> None:
+        self.judge(setting)
+        await super().set(setting, token, revert_to, lease_ms)
+
+    def judge(self, setting: Setting) -> None:
         now = self.world.clock.now().mono_ms
-        fed = [name for name, share in setting.rows[ALL].items() if share]
+        fed = self._fed(setting)
         dead = [n for n in fed if now - self.down_since.get(n, now) > GRACE_MS]
         if not fed or len(dead) == len(fed):
             self.seen.append(f"a write feeds only {fed}, dead: {dead}")
-        await super().set(setting, token, revert_to, lease_ms)
+
+    async def settled(self) -> None:
+        """Return once what the world has is what the devices do."""
+
+    def _fed(self, setting: Setting) -> list[str]:
+        """Who would get users if every instance obeyed, by the world's own sums."""
+        after = {
+            self.name: [replace(one, setting=setting) for one in self.world.devices]
+        }
+        parts = served_parts(self.world.service, after)
+        return [name for name, part in parts.items() if part]
 
 
 class Shift:
@@ -119,7 +135,7 @@ class Shift:
         self.rig = rig
         self.clock = rig.clock
         self.seen: list[str] = []
-        rig.dial = WatchedDial("entry", rig.world, lease, self.seen)
+        rig.dial = self.make_dial(rig, lease or rig.lease)
         rig.workers = {
             one.region: WatchedWorker(rig, one.region, self.seen)
             for one in rig.change.regions
@@ -132,6 +148,11 @@ class Shift:
         if isinstance(points, DieAt):
             points.victim = self.controller
         self.task: asyncio.Task[RunState] = asyncio.create_task(self.controller.go())
+
+    def make_dial(self, rig: Rig, lease: bool) -> WatchedDial:
+        """The dial, which is told of everything that must not happen."""
+        make = rig.steered_by or WatchedDial
+        return make("entry", rig.world, lease, self.seen)
 
     @property
     def run(self) -> RunState:
@@ -180,6 +201,18 @@ class Shift:
             lambda: self.run.now_at.region == region and self.phase is phase
         )
 
+    async def pass_by(self, phase: Phase) -> None:
+        """Be there the moment that the run is, however soon it goes on."""
+        there = asyncio.Event()
+
+        def look(_: Frame) -> None:
+            if self.phase is phase:
+                there.set()
+
+        self.controller.on_frame = look
+        await there.wait()
+        assert self.phase is phase
+
     async def ask(self, verb: str, person: str = "eve", **args: str) -> bool:
         """Ask as a person does; False when refused or too late."""
         asking = asyncio.create_task(self.controller.ask(verb, person, args))
@@ -226,8 +259,7 @@ class Shift:
         for bracket in self.rig.brackets.values():
             if bracket.open:
                 found.append(f"bracket {bracket.name} was left open")
-        count = len(self.rig.world.devices)
-        shares = {n: all_ // count for n, all_ in self.rig.world.shares().items()}
+        shares = self.rig.world.shares()
         wanted = dict(USUAL)
         for region in self.controller.state.left_drained:
             wanted = dict.fromkeys(USUAL, 10_000) | {region: 0}
@@ -246,7 +278,7 @@ def written_down(rig: Rig) -> list[str]:
     """Every write at the device has its intent in the journal, of the same setting:
     entries of the emergency journal keep their numbers when they are merged."""
     intents = {}
-    with JournalReader.open(rig.folder) as view:
+    with rig.read() as view:
         for one in view.records():
             if isinstance(one.body, r.Intent):
                 intents[one.epoch, one.seq] = one.body.action
