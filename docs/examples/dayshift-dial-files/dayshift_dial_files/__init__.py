@@ -173,6 +173,7 @@ class Rig:
     """What the conformance suite needs: two devices at 50 : 50, never claimed."""
 
     granularity_bp = 1
+    lease_ms = 1_000
 
     def __init__(self, place: Path) -> None:
         self.place = place
