@@ -182,7 +182,9 @@ def found(invariant: str, history: History) -> list[Any]:
     return list(INVARIANTS[invariant][1](Case.of(history)))
 
 
-@pytest.mark.parametrize(("invariant", "spoil"), CASES, ids=lambda one: str(one))
+@pytest.mark.parametrize(
+    ("invariant", "spoil"), CASES, ids=lambda one: getattr(one, "__name__", one)
+)
 def test_a_checker_speaks(invariant: str, spoil: Callable[[History], None]) -> None:
     assert not found(invariant, behind_an_agent())
     history = behind_an_agent()
