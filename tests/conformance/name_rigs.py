@@ -114,6 +114,7 @@ class GdnsdRig:
     """Two gdnsd, each with its admin_state; in or out."""
 
     granularity_bp = 10_000
+    lease_ms = 1_000
 
     def __init__(self, servers: Sequence[Gdnsd]) -> None:
         self.servers = servers

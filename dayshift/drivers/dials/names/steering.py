@@ -113,9 +113,14 @@ class NamesDial:
         self._resolvers = tuple(resolvers)
         self._ack_timeout_ms = ack_timeout_ms
         self.lifetime_ms = 1_000 * lifetimes.usual_s
+        self._left: asyncio.Task[None] | None = None
+        """A write that whoever asked for it did not wait for."""
 
     async def read(self) -> DialReading:
         """What every authority answers, and whichever resolver contradicts them."""
+        if self._left is not None:
+            await asyncio.gather(self._left, return_exceptions=True)
+            self._left = None
         seen, told = await asyncio.gather(
             asyncio.gather(*(self._reading(one) for one in self._authorities)),
             asyncio.gather(
@@ -153,7 +158,7 @@ class NamesDial:
         told of afterwards; if none does, nothing is written.
         """
         self._check_setting(setting, token)
-        await self._install(setting, token, None)
+        await self._to_its_end(self._install(setting, token, None))
 
     async def hold(self, token: Token) -> None:
         """Assert the present setting again under `token` and read it back.
@@ -161,6 +166,16 @@ class NamesDial:
         Nobody is asked who serves: no user moves.
         """
         await self._again(token, None)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """A cancelled caller leaves; the write goes on, and the next read waits for it:
+        between its parts it shows what nobody asked for."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._left = task
+            raise
 
     async def _again(self, token: Token, ttl_s: int | None) -> None:
         now = await self.read()
@@ -170,7 +185,7 @@ class NamesDial:
                 f"dial {self.name} has no one setting to hold",
                 because=now.fault or "its authorities disagree",
             )
-        await self._install(now.setting, token, ttl_s)
+        await self._to_its_end(self._install(now.setting, token, ttl_s))
         after = await self.read()
         claims = sorted({str(one.claim) for one in after.instances})
         if after.setting != now.setting or claims != [str(token.claim)]:
