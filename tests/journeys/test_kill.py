@@ -23,7 +23,7 @@ from dayshift.lab.ledger import now_ms
 from dayshift.model import records as r
 
 KILLS = int(os.environ.get("DAYSHIFT_KILLS", "10"))
-RUNS = int(os.environ.get("DAYSHIFT_KILL_RUNS", "5"))
+RUNS = int(os.environ.get("DAYSHIFT_KILL_RUNS", "3"))
 SEED = int(os.environ.get("DAYSHIFT_SEED", "20261124"))
 FAST = {
     "drain_dwell": "300 ms",
