@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 
-from dayshift.core.state import Status
+from dayshift.core.state import RunState, Status
 from dayshift.rehearsal.controllers import Crew
 from dayshift.rehearsal.stage import Stage
 
@@ -46,7 +46,7 @@ class Operator:
             if run.status is Status.PAUSED:
                 await self._think()
                 await self.controllers.ask("resume", "eve")
-            elif run.status is Status.HELD and run.now_at.retreat is None:
+            elif run.status is Status.HELD and not _on_the_way(run):
                 await self._answer()
 
     async def _think(self) -> None:
@@ -91,3 +91,9 @@ class Operator:
         if self.controllers.failure is not None:
             self.tries += 1
         self.gave_up = self.tries >= TRIES or self.controllers.lives > LIVES_MAX
+
+
+def _on_the_way(run: RunState) -> bool:
+    """True while a retreat still moves users by itself."""
+    failed = run.hold is not None and run.hold.reason.code == "RETREAT-FAILED"
+    return run.now_at.retreat is not None and not failed

@@ -26,6 +26,8 @@ from dayshift.lab import estate, up
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(120)]
 RPS = 120
+TYPED_S = 240
+"""A busy machine answers late, and then a gate needs longer for its proof."""
 PATIENCE_S = 40.0
 USUAL = {"fra": 5000, "ber": 5000}
 FAST = {
@@ -131,7 +133,7 @@ def typed(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=TYPED_S,
         check=False,
     )
 

@@ -20,8 +20,8 @@ from dayshift.rehearsal.play import Result
 from dayshift.runtime.clock import RealClock
 from tests.planted import plans
 
-BLOCK = 200
-LONG_BLOCK = 4
+BLOCK = 1000
+LONG_BLOCK = 20
 FOLDER = Path(".soak")
 KINDS = ("kit", "short", "wide", "nine_hours")
 
