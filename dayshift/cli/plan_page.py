@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from dayshift.cli.plan_gate import GateSight, gate_lines
-from dayshift.core import review, times
+from dayshift.core import review, steering, times
 from dayshift.model.dial import Abilities
 from dayshift.model.estate import Interrupt, WorkStep
 from dayshift.model.plan import PassPlan, Plan, Stage
@@ -45,6 +45,7 @@ def _pass(plan: Plan, one: PassPlan) -> Iterator[str]:
     policy = plan.estate.policy
     for stage in one.drain:
         yield f"   out    {_stage(stage)}"
+    yield from _layers(plan, one)
     for duty, to in sorted(one.duties_to.items()):
         yield f"   duty   {duty} goes to {to}"
     yield f"   empty  both sides quiet for {words.span(policy.quiet_ms)}"
@@ -61,6 +62,31 @@ def _pass(plan: Plan, one: PassPlan) -> Iterator[str]:
         yield f"   back   {_stage(stage)}, under the gate"
     yield f"   soak   {words.span(policy.soak_ms)}"
     yield f"   times  {_limits(plan, steps)}"
+
+
+def _layers(plan: Plan, one: PassPlan) -> Iterator[str]:
+    """In which order a service's dials leave the region, and what is waited for."""
+    limit = words.span(plan.estate.policy.connections_limit_ms)
+    for service in plan.estate.moving():
+        outer = [dial.name for dial in steering.outer(service)]
+        if not outer or not service.shares.get(one.region):
+            continue
+        inner = service.dials[len(outer)].name
+        yield (
+            f"   order  {service.name}: {inner} serves its users elsewhere, then "
+            f"{', then '.join(outer)} {_lead(outer)} there; back the other way"
+        )
+        if any(meter.connections for meter in service.meters) and len(outer) > 1:
+            yield f"          before {outer[-1]} goes, connections have {limit} to end"
+        else:
+            yield (
+                f"          connections that are open when {outer[-1]} goes are not "
+                "waited for: a route that moves resets them"
+            )
+
+
+def _lead(outer: Sequence[str]) -> str:
+    return "leads nobody" if len(outer) == 1 else "lead nobody"
 
 
 def _stage(stage: Stage) -> str:

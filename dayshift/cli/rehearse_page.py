@@ -12,6 +12,7 @@ from dayshift.surfaces import words
 
 FAULTS_SHOWN = 8
 WIDTH = 79
+INDENT = " " * 11
 
 
 def page(found: Summary, advised: Sequence[Advice], change: str) -> list[str]:
@@ -45,12 +46,14 @@ def _endings(found: Summary) -> list[str]:
 def _codes(found: Summary) -> list[str]:
     """The guards that held most, each with how often; no word is broken."""
     codes = [f"{code} {n}" for code, n in list(found.hold_codes.items())[:5]]
-    indent = " " * 11
+    return _wrapped(INDENT + ", ".join(codes))
+
+
+def _wrapped(text: str) -> list[str]:
     return wrap(
-        ", ".join(codes),
+        text,
         WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
+        subsequent_indent=INDENT,
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -67,10 +70,11 @@ def _times(found: Summary) -> list[str]:
 
 def _users(found: Summary) -> list[str]:
     by = ", ".join(f"{count:,} by {why}" for why, count in found.hurt.items())
+    simulated = words.many(found.users, "request")
+    failed = f"failed beyond what is usual: {by or 'none'}"
     return [
-        f"users      {words.many(found.users, 'request')} simulated; failed beyond "
-        f"what is usual: {by or 'none'}",
-        f"           sent into harm by Dayshift's own moves: {found.ours:,}",
+        *_wrapped(f"users      {simulated} simulated; {failed}"),
+        f"{INDENT}sent into harm by Dayshift's own moves: {found.ours:,}",
     ]
 
 

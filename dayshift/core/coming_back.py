@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dayshift.core import going_out, guards, leases, proof
+from dayshift.core import going_out, guards, layers, leases, proof
 from dayshift.core.desk import Desk
 from dayshift.core.exits import abort_consequence
 from dayshift.core.transitions import GATED, OUT
@@ -141,10 +141,18 @@ def returning(desk: Desk) -> None:
         desk.wait(reason.code, reason.what, "the next rung fits")
         return
     key = f"rung/{here.attempt}/{target}"
-    if here.index >= 0 and not desk.was_asked(key):
-        _note_pass(desk, here.index)
+    if not desk.was_asked(key):
+        if here.index >= 0:
+            _note_pass(desk, here.index)
+        elif not (desk.run.hurry or _entered(desk)):
+            return
     if desk.take(rungs[target], key, leases.rung_revert(desk, target)):
         desk.records.append(Staged(desk.region, target, rungs[target].share_bp))
+
+
+def _entered(desk: Desk) -> bool:
+    """Users arrive at the region again, and none of them is served there yet."""
+    return layers.entered(desk, f"enter/{desk.here.attempt}")
 
 
 def _armed(desk: Desk, rung: int) -> bool:
@@ -362,7 +370,7 @@ def retreating(desk: Desk) -> None:
         if desk.take(desk.route.ramp[-1], key) and going_out.duties_kept(desk):
             desk.phase(Phase.SERVING, "back at its usual share")
     elif retreat.to == "zero":
-        if desk.take(desk.route.drain[-1], key):
+        if layers.left(desk, key):
             out = desk.here.phase in OUT
             desk.phase(Phase.EMPTYING if out else Phase.VALIDATING, "back to zero")
     else:

@@ -115,6 +115,14 @@ class Desk:
         """Milliseconds since `instant`, 0 if there is none."""
         return 0 if instant is None else elapsed_ms(instant, self.now)
 
+    def since_asked(self, key: str) -> int:
+        """Milliseconds since the newest action under `key` was read back; since this
+        stop began where there was none to ask for."""
+        begun = f"{self.region}/{key}/"
+        ends = [one.ended for k, one in self.run.asked.items() if k.startswith(begun)]
+        began = self.here.index_since or self.here.since
+        return min(self.since(end) for end in (*ends, began) if end is not None)
+
     def want(self, action: Action) -> bool:
         """Ask for `action` unless it was asked already; True once it is done.
 

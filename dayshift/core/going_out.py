@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
-from dayshift.core import glass, guards, leases, proof, working
+from dayshift.core import glass, guards, layers, leases, proof, working
 from dayshift.core.desk import Desk
 from dayshift.core.transitions import GATED
 from dayshift.errors import Reason
@@ -119,7 +121,9 @@ def draining(desk: Desk) -> None:
         desk.retreat("baseline", reason.what)
         desk.hold(reason)
         return
-    if desk.take(stage, f"drain/{target}", revert):
+    last = target == len(stages) - 1
+    take = partial(layers.left, desk) if last else partial(desk.take, stage)
+    if take(f"drain/{target}", revert):
         desk.records.append(Staged(desk.region, target, stage.share_bp))
 
 

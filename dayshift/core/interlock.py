@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import dead_man, interlock_glass, overrides, proof
+from dayshift.core import dead_man, interlock_glass, interlock_order, overrides, proof
 from dayshift.core.state import Asked, JournalState, PassState, RunState
 from dayshift.core.transitions import BEFORE_WORK
 from dayshift.errors import Reason
@@ -71,7 +71,7 @@ def _approved(state: JournalState, sight: Sight, action: Action) -> Reason | Non
     plan = state.plan
     allowed = [plan.baseline[action.target]]
     for one in plan.passes:
-        for stage in (*one.drain, *one.ramp):
+        for stage in (*one.drain, *one.forwarded, *one.ramp):
             allowed.extend(m.setting for m in stage.moves if m.dial == action.target)
     back = [] if action.revert_to is None else [action.revert_to]
     if all(one in allowed for one in (action.setting, *back)):
@@ -386,6 +386,7 @@ _CHECKS: dict[ActionKind, tuple[Check, ...]] = {
         _one_region,
         _last_server,
         _kept_out,
+        interlock_order.order_reason,
         _device_fence,
         _fence_first,
         _fate,

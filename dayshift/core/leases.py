@@ -40,10 +40,11 @@ def drain_revert(desk: Desk) -> Settings | None:
 
 
 def rung_revert(desk: Desk, rung: int) -> Settings | None:
-    """What was proven before `rung`: the rung below it, or no share at all."""
+    """What was proven before `rung`: the rung below it, or no share at all. What leads
+    users there stays: they are served elsewhere."""
     if desk.run.hurry:
         return None
-    below = desk.route.ramp[rung - 1] if rung > 0 else desk.route.drain[-1]
+    below = desk.route.ramp[rung - 1] if rung > 0 else desk.route.leaving[0]
     return {move.dial: move.setting for move in below.moves}
 
 

@@ -56,6 +56,7 @@ TABLE: dict[str, dict[str, int]] = {
     },
     "EVACUATED": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "DIAL-MIXED": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
+    "OUT-OF-ORDER": {"evacuate": 1, "return --now": 0, "abort": 0, "accept": 0},
     "NOT-VALIDATED": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "RECEIVER-NOT-READY": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "REGION-AT-WORK": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},

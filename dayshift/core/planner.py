@@ -75,11 +75,13 @@ def _pass(
     policy = estate.policy
     drain = steering.drain_stages(moving, region, policy.drain_bp)
     ramp = steering.ramp_stages(moving, region, policy.ramp_bp)
+    forwarded = steering.forwarded_stages(moving, region)
     return PassPlan(
         region,
         tuple(_kept_out(stage, moving, out) for stage in drain),
         tuple(_kept_out(stage, moving, out) for stage in ramp),
         _duties_to(estate, region, out),
+        tuple(_kept_out(stage, moving, out) for stage in forwarded),
     )
 
 

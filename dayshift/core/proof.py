@@ -206,6 +206,28 @@ def residue_lines(sight: Sight, estate: Estate, region: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def connected(sight: Sight, estate: Estate, region: str, within_ms: int) -> int | None:
+    """Users' connections in the region, as counted within that time: the most that a
+    meter tells of each service. 0 where no meter counts them; None where none that does
+    tells it now.
+    """
+    total = 0
+    for service in estate.moving():
+        counts = {one.name for one in service.meters if one.connections}
+        meters = sight.place(service.name, region).meters
+        told = [
+            one.connections
+            for one in meters
+            if one.meter in counts
+            and is_fresh(one, estate.policy)
+            and (one.age_ms or 0) <= within_ms
+        ]
+        if counts and service.shares[region] and not told:
+            return None
+        total += max(told, default=0)
+    return total
+
+
 def meter_counts(sight: Sight, estate: Estate, region: str) -> dict[str, int]:
     """The cumulative user requests of every meter of the region, for the tripwire."""
     return {

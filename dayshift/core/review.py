@@ -104,7 +104,7 @@ def _pass(plan: Plan, one: PassPlan) -> Iterator[Reason]:
     if not one.drain or not one.ramp:
         yield _fault("NO-STAGE", f"the pass of {one.region} has no stage")
         return
-    for stage in (*one.drain, *one.ramp):
+    for stage in (*one.drain, *one.forwarded, *one.ramp):
         yield from _stage(plan, one.region, stage)
     for service, row in sorted(one.drain[-1].served.items()):
         if row.get(one.region, FULL_BP) != 0:
@@ -117,6 +117,7 @@ def _pass(plan: Plan, one: PassPlan) -> Iterator[Reason]:
         if last is not None and last != moved.shares:
             yield _fault("RAMP", f"the ramp of {one.region} ends off the usual shares")
     yield from _moves(plan, one)
+    yield from _layers(plan, one)
     if plan.verb is Verb.MAINTAIN:
         for duty, to in sorted(one.duties_to.items()):
             if to == one.region:
@@ -157,7 +158,9 @@ def _stage(plan: Plan, region: str, stage: Stage) -> Iterator[Reason]:
 def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
     """The moves do what the rows say: followed dial by dial, stage by stage."""
     settings = dict(plan.baseline)
-    for stage in (*one.drain, *one.ramp):
+    *out, zero = one.drain
+    opening = one.forwarded[::-1]
+    for stage in (*out, *one.forwarded, zero, *opening, *one.ramp):
         settings.update({move.dial: move.setting for move in stage.moves})
         for service in _moving(plan):
             row = stage.served.get(service.name)
@@ -170,6 +173,28 @@ def _moves(plan: Plan, one: PassPlan) -> Iterator[Reason]:
                     f"the stage of {one.region} at {stage.share_bp} bp gives "
                     f"{service.name} other shares than it says",
                 )
+
+
+def _layers(plan: Plan, one: PassPlan) -> Iterator[Reason]:
+    """What leads users to the region leaves it after what serves them there."""
+    deepest = 0
+    for service in _moving(plan):
+        kinds = [dial.kind for dial in service.dials]
+        while kinds and kinds[-1] is DialKind.SWITCH:
+            kinds.pop()
+        if not service.shares.get(one.region) or len(kinds) < 2:
+            continue
+        deepest = max(deepest, len(kinds) - 1)
+        leads = {dial.name for dial in service.dials[: len(kinds) - 1]}
+        for stage in (*one.drain[:-1], *one.forwarded[:1], *one.ramp):
+            for move in stage.moves:
+                if move.dial in leads and move.setting != plan.baseline[move.dial]:
+                    yield _fault("ORDER", f"{move.dial} leaves {one.region} too early")
+    if len(one.forwarded) != deepest:
+        yield _fault(
+            "ORDER",
+            f"{one.region} leaves in {len(one.forwarded)} layers, it has {deepest}",
+        )
 
 
 Exact = int | Fraction

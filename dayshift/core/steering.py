@@ -1,8 +1,11 @@
 """How a region's share becomes settings of dials, layer by layer.
 
-Dials are listed from the user inwards. Draining goes inside out: forwards first send
-the region's arrivals elsewhere, so that late DNS answers and routes are still served,
-and only then the outer dials take the region out. Returning goes outside in.
+Dials are listed from the user inwards. The innermost one that can divide users shares
+them out; those before it are the **outer** dials, which lead arrivals to a region.
+Draining goes inside out: first the region's arrivals are served elsewhere, and only
+then the outer dials take it out, so that late answers and routes lead nobody astray. Of
+several outer dials the one nearest to the users goes first: what decides where new
+users arrive, before what cuts those who are there. Returning goes the other way.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dayshift.model.plan import Move, Stage
 from dayshift.model.units import Row, apportion
 
 Settings = Mapping[str, Setting]
+_ON_OFF = DialKind.SWITCH
 
 
 def row_with(shares: Row, region: str, share_bp: int) -> Row:
@@ -89,10 +93,46 @@ def stage(
             share = service.shares[region]
         row = row_with(service.shares, region, share)
         served[service.name] = row
-        dials = service.dials[::-1] if draining else service.dials
-        for dial in dials:
+        for dial in _in_order(service) if draining else _in_order(service)[::-1]:
             moves.append(Move(dial.name, _setting(dial, service, region, row)))
     return Stage(share_bp, served, tuple(moves))
+
+
+def outer(service: Service) -> tuple[DialSpec, ...]:
+    """Dials before the one that shares out the users, from the user inwards."""
+    divides = [n for n, one in enumerate(service.dials) if one.kind is not _ON_OFF]
+    return service.dials[: divides[-1]] if divides else ()
+
+
+def _in_order(service: Service) -> tuple[DialSpec, ...]:
+    """How its dials leave a region: from the inside to the one that shares users out,
+    then from the outside to that."""
+    lead = outer(service)
+    return (*service.dials[len(lead) :][::-1], *lead)
+
+
+def forwarded_stages(services: tuple[Service, ...], region: str) -> tuple[Stage, ...]:
+    """Nobody is served in the region, and one outer dial after the other leads no more
+    there; first none, and all but the last in the end. Services with fewer of them
+    begin later, so that all end together.
+    """
+    zero = stage(services, region, 0, True)
+    outers = {one.name: [dial.name for dial in outer(one)] for one in services}
+    depth = max(map(len, outers.values()), default=0)
+    usual = {d.name: baseline(d, one) for one in services for d in one.dials}
+    stages = []
+    for number in range(depth):
+        leads = {
+            name
+            for names in outers.values()
+            for name in names[max(0, number - depth + len(names)) :]
+        }
+        moves = (
+            replace(move, setting=usual[move.dial]) if move.dial in leads else move
+            for move in zero.moves
+        )
+        stages.append(replace(zero, moves=tuple(moves)))
+    return tuple(stages)
 
 
 def _coarse(service: Service) -> bool:
@@ -114,14 +154,13 @@ def _stops(
 def _setting(dial: DialSpec, service: Service, region: str, row: Row) -> Setting:
     """What the dial must show so that users get `row`."""
     share = row[region]
-    forwards = any(one.kind is DialKind.FORWARD for one in service.dials)
     usual = baseline(dial, service)
+    if share and dial in outer(service):
+        return usual
     match dial.kind:
         case DialKind.FORWARD:
             return _forward(usual, service, region, share)
         case DialKind.SPLIT:
-            if forwards and share:
-                return usual
             return Setting(DialKind.SPLIT, {ALL: row})
         case DialKind.SWITCH:
             if share:

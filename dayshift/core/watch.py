@@ -152,6 +152,7 @@ class Watch:
             store_room_bytes=self.store_room_bytes,
             clock_jump_ms=jump,
             fences=self.fences,
+            settles_ms=self.feeding.settles_ms,
             unfenced=tuple(
                 sorted({*fences.lost(self.estate, state, self.dials).values()})
             ),

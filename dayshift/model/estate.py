@@ -48,7 +48,9 @@ class MeterSpec(msgspec.Struct, frozen=True):
 
     `users` names the class of users that it counts; empty: all of them. `every_ms` is
     how often it has new counts (the scrape interval); 0: whenever it is asked. `place`
-    is where the system that answers stands; empty: with what it measures.
+    is where the system that answers stands; empty: with what it measures. `connections`
+    says that those it counts are users' own, at the region's edge: a drain lets them
+    end before the last outer dial goes.
     """
 
     name: str
@@ -59,6 +61,7 @@ class MeterSpec(msgspec.Struct, frozen=True):
     users: str = ""
     every_ms: int = 0
     place: str = ""
+    connections: bool = False
 
 
 class ProbeSpec(msgspec.Struct, frozen=True):
@@ -230,6 +233,7 @@ class Policy(msgspec.Struct, frozen=True):
     absence_ms: int = 86_400_000
     return_time_ms: int = 60_000
     lease_ms: int = 30_000
+    connections_limit_ms: int = 300_000
     approvals: int = 0
     override_second_person: bool = True
     gate: GatePolicy = GatePolicy()

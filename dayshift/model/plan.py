@@ -37,13 +37,25 @@ class Stage(msgspec.Struct, frozen=True):
     moves: tuple[Move, ...]
 
 
-class PassPlan(msgspec.Struct, frozen=True):
-    """One region's pass: stages of the drain (last is zero), rungs of the return."""
+class PassPlan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One region's pass: stages of the drain (last is zero), rungs of the return.
+
+    `forwarded` are the stages before that zero, in this order, and after it, in the
+    other: whoever arrives at the region is served elsewhere, while fewer and fewer of
+    its outer dials lead there. None where no service has a dial before the one that
+    shares its users out.
+    """
 
     region: str
     drain: tuple[Stage, ...]
     ramp: tuple[Stage, ...]
     duties_to: dict[str, str]
+    forwarded: tuple[Stage, ...] = ()
+
+    @property
+    def leaving(self) -> tuple[Stage, ...]:
+        """Stages without a user served in the region, from the inside out."""
+        return (*self.forwarded, self.drain[-1])
 
 
 class Capacity(msgspec.Struct, frozen=True):

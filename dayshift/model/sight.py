@@ -163,7 +163,8 @@ _NOTHING = ServiceSight()
 
 class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     """Everything at once. `fences` is how far each dial's fence reaches, as its driver
-    declares; `unfenced` the regions whose fence point could not be claimed for this
+    declares, `settles_ms` how long after a write users may still go the old way;
+    `unfenced` the regions whose fence point could not be claimed for this
     epoch and does not answer: they count as not serving."""
 
     at: Instant
@@ -178,6 +179,7 @@ class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     store_room_bytes: int | None = None
     clock_jump_ms: int = 0
     fences: dict[str, Fence] = {}
+    settles_ms: dict[str, int] = {}
     unfenced: tuple[str, ...] = ()
 
     @cached_property

@@ -286,6 +286,7 @@ class SimulatedDial:
                 },
                 caller.agent,
                 caller.sent_ms,
+                {one: world.connected(service.name, one) for one in service.shares},
             )
         )
 

@@ -51,6 +51,8 @@ class Write(NamedTuple):
     agent: str = ""
     """The agent that the write went through, if any, and when that was asked."""
     sent_ms: int = -1
+    connected: dict[str, int] = {}
+    """For each region, how many users of this service are connected there."""
 
 
 class Event(NamedTuple):

@@ -54,12 +54,14 @@ class SimulatedMeter:
         service: str = "",
         side: Side = Side.REGION,
         every_ms: int = 0,
+        connections: bool = False,
     ) -> None:
         self.name = name
         self.world = world
         self.service = service or next(iter(world.services))
         self.side = side
         self.every_ms = every_ms
+        self._counts_users = connections
         self.delay_ms = 0
         self.shown: Callable[[str, MeterReading], MeterReading] | None = None
         self._lies: dict[str, tuple[MeterLie, MeterReading]] = {}
@@ -126,8 +128,7 @@ class SimulatedMeter:
             requests=place.requests,
             errors=place.errors,
             in_flight=moving + place.stuck,
-            # Idle pools breathe; where nothing else would move, this does.
-            connections=16 + (0 if ours else now.mono_ms // 1000 % 5),
+            connections=self._connections(region, not ours),
             buckets=_buckets(place),
             ignored=ours,
             series=f"{self.name}-{region}-{place.life}",
@@ -137,6 +138,12 @@ class SimulatedMeter:
             gauges=dict(place.gauges),
             tick=tick,
         )
+
+    def _connections(self, region: str, breathing: bool) -> int:
+        """Idle pools breathe; where nothing else would move, this does."""
+        if self._counts_users:
+            return self.world.connected(self.service, region)
+        return 16 + (self.world.clock.now().mono_ms // 1000 % 5 if breathing else 0)
 
 
 def _buckets(place: Place) -> dict[int, int]:

@@ -134,7 +134,7 @@ def build(plan: Plan, clock: VirtualClock, draw: random.Random, folder: Path) ->
         dials,
         {
             (one.name, m.name): SimulatedMeter(
-                m.name, world, one.name, m.side, m.every_ms
+                m.name, world, one.name, m.side, m.every_ms, m.connections
             )
             for one in estate.services
             for m in one.meters
@@ -189,7 +189,7 @@ def load_rps(plan: Plan, service: Service) -> int:
 
 def _shares(plan: Plan, service: Service, region: str) -> Iterator[int]:
     for one in plan.passes:
-        for stage in (*one.drain, *one.ramp):
+        for stage in (*one.drain, *one.forwarded, *one.ramp):
             if service.name in stage.served:
                 yield stage.served[service.name].get(region, 0)
 

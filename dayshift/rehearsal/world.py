@@ -25,6 +25,10 @@ WHOLE = 10**12
 PPM = 1_000_000
 IDLE_MS = 60_000
 """A region without users for so long has cold caches."""
+CONNECTIONS = 40
+"""So many users are connected wherever new ones arrive."""
+LINGER_MS = 30_000
+"""So long the last of them stays when no new one arrives."""
 
 
 @dataclass
@@ -167,6 +171,8 @@ class World:
         self._at_ms = clock.now().mono_ms
         self._parts: dict[str, dict[str, int]] = {}
         self._shown: list[Setting] = []
+        self._arrived_ms: dict[tuple[str, str], int] = {}
+        """When the last user arrived where nobody arrives any more."""
 
     def place(self, service: str, region: str) -> Place:
         """One service in one region, counted up to now."""
@@ -217,7 +223,28 @@ class World:
                 for name, one in self.services.items()
             }
             self._shown = settings
+            self._note_arrivals()
         return self._parts
+
+    def _note_arrivals(self) -> None:
+        for service in self.services.values():
+            arriving = served_parts(service, self.dials, of_arrivals=True)
+            for region in service.shares:
+                if arriving.get(region):
+                    self._arrived_ms.pop((service.name, region), None)
+                else:
+                    key = service.name, region
+                    self._arrived_ms.setdefault(key, self._at_ms)
+
+    def connected(self, service: str, region: str) -> int:
+        """Users who are connected to the region's edge, whoever serves them."""
+        self.advance()
+        self._served()
+        last_ms = self._arrived_ms.get((service, region))
+        if last_ms is None:
+            return CONNECTIONS
+        gone_ms = min(LINGER_MS, self._at_ms - last_ms)
+        return CONNECTIONS * (LINGER_MS - gone_ms) // LINGER_MS
 
     def _count_until(self, then_ms: int) -> None:
         passed, begun_ms = max(0, then_ms - self._at_ms), self._at_ms
@@ -284,13 +311,22 @@ def _draw(noise: random.Random, mean: float) -> int:
     return count
 
 
-def served_parts(service: Service, dials: Mapping[str, list[Device]]) -> dict[str, int]:
+def served_parts(
+    service: Service, dials: Mapping[str, list[Device]], of_arrivals: bool = False
+) -> dict[str, int]:
     """Arrivals × forwards, from the user inwards, in parts of `WHOLE`.
 
     Each instance of a dial gets an equal part of whatever reaches it.
+
+    Args:
+        of_arrivals: only up to the dial that shares users out, which is the innermost
+            one that is no switch.
     """
+    specs = list(service.dials)
+    while of_arrivals and specs and specs.pop().kind is DialKind.SWITCH:
+        pass
     parts = {name: share * (WHOLE // FULL_BP) for name, share in service.shares.items()}
-    for spec in service.dials:
+    for spec in specs:
         devices = dials[spec.name]
         each = [_through(one.setting, parts) for one in devices]
         parts = {

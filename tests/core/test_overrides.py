@@ -337,6 +337,7 @@ APART = {
     "UNFENCED": "test_fences",
     "NOT-FENCED-YET": "test_fences",
     "LEASE-MISPLACED": "test_leases",
+    "OUT-OF-ORDER": "test_layers",
     "BREAK-GLASS-UNMERGED": "test_glass",
     "BREAK-GLASS-ELSEWHERE": "test_glass",
     "EVACUATED": "test_glass",

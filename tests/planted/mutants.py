@@ -8,6 +8,7 @@ from tests.planted.fences import FENCES
 from tests.planted.frame import Mutant
 from tests.planted.incidents import INCIDENTS
 from tests.planted.journals import JOURNALS
+from tests.planted.layers import LAYERS
 from tests.planted.proofs import PROOFS
 from tests.planted.several import SEVERAL
 from tests.planted.shares import SHARES
@@ -22,6 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *WAYBACK,
     *ABORTS,
     *JOURNALS,
+    *LAYERS,
     *INCIDENTS,
 )
 BY_NAME = {one.name: one for one in MUTANTS}

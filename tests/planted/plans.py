@@ -135,6 +135,19 @@ def wide() -> Plan:
     return planner.make(estate((shop, mail)), wanted, Verb.MAINTAIN)
 
 
+def layers() -> Plan:
+    """Names, a route and an edge that forwards; connections are counted."""
+    dials = (
+        DialSpec("dns", DialKind.SPLIT, REF),
+        DialSpec("anycast", DialKind.SWITCH, REF),
+        DialSpec("edge", DialKind.FORWARD, REF),
+    )
+    shop = service("shop", {"fra": 4_000, "ber": 3_000, "muc": 3_000}, dials)
+    counts = tuple(replace(m, connections=not m.gate) for m in shop.meters)
+    made = estate((replace(shop, meters=counts),), connections_limit_ms=60_000)
+    return planner.make(made, change("ber", "muc"), Verb.MAINTAIN)
+
+
 def voters_in_fra() -> Plan:
     """Two of three voters stand in the first region that is taken out."""
     voters = VotingSpec("etcd", {"a": "fra", "b": "fra", "c": "ber"})

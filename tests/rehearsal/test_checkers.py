@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dayshift.model.dial import Claim, Setting, Token, split
+from dayshift.limits import FULL_BP
+from dayshift.model.dial import ALL, Claim, DialKind, Setting, Token, split
 from dayshift.rehearsal.checkers import INVARIANTS, Case
 from dayshift.rehearsal.checkers.seeing import PARTS
 from dayshift.rehearsal.history import History, Traffic, Write
@@ -295,6 +296,48 @@ def unseeing(history: History) -> None:
         one["place"] = "fra"
 
 
+def in_layers(history: History) -> None:
+    """The same drain in an estate of three layers; only the innermost moved."""
+    history.plan = msgspec.to_builtins(plans.layers())
+    history.records[1]["body"]["plan"] = history.plan
+    history.writes.clear()
+    history.records = [r for r in history.records if r["body"]["kind"] != "intent"]
+
+
+def moves(history: History, at_ms: int, dial: str, on: bool, **more: Any) -> None:
+    """One write at a dial of three regions, which takes ber out or back."""
+    kinds = {"dns": DialKind.SPLIT, "anycast": DialKind.SWITCH}
+    kind = kinds.get(dial, DialKind.FORWARD)
+    here = (FULL_BP if kind is DialKind.SWITCH else 3_000) if on else 0
+    other = FULL_BP if kind is DialKind.SWITCH else FULL_BP - here
+    row = {"fra": other, "ber": here, "muc": 0}
+    setting = Setting(kind, {"ber" if kind is DialKind.FORWARD else ALL: row})
+    seq = len(history.records) + 10
+    key = f"ber/drain/1/{dial}/0"
+    history.records.append(intent(seq, at_ms, key, setting, target=dial, region="ber"))
+    given = {"before": {"ber": 0}, "served": {}, **more}
+    history.writes.append(write(at_ms, seq, setting, **given)._replace(dial=dial))
+
+
+def led_away_too_early(history: History) -> None:
+    in_layers(history)
+    moves(history, 2_000, "dns", False, before={"ber": 300_000_000_000})
+
+
+def with_users_connected(history: History) -> None:
+    in_layers(history)
+    moves(history, 2_000, "edge", False)
+    moves(history, 3_000, "dns", False)
+    moves(history, 9_000, "anycast", False, connected={"ber": 12})
+
+
+def served_where_nobody_is_led(history: History) -> None:
+    in_layers(history)
+    for number, dial in enumerate(("edge", "dns", "anycast")):
+        moves(history, 2_000 + 90_000 * number, dial, False)
+    moves(history, 300_000, "edge", True)
+
+
 CASES: list[tuple[str, Callable[[History], None]]] = [
     ("last-server", dead),
     ("one-region", two_out),
@@ -333,6 +376,9 @@ CASES: list[tuple[str, Callable[[History], None]]] = [
     ("journal-before-act", paged_without_pause),
     ("never-two-holders", broken_long_ago),
     ("never-two-holders", lost_after_it_was_mended),
+    ("inside-out", led_away_too_early),
+    ("inside-out", with_users_connected),
+    ("inside-out", served_where_nobody_is_led),
 ]
 
 
@@ -390,6 +436,15 @@ def broken_just_now(history: History) -> None:
     history.events[-2] = history.events[-2]._replace(at_ms=2_900)
 
 
+def left_in_order(history: History) -> None:
+    """Connections have had their time to end; back it goes the other way."""
+    in_layers(history)
+    for number, dial in enumerate(("edge", "dns", "anycast")):
+        moves(history, 2_000 + 90_000 * number, dial, False, connected={"ber": 3})
+    for number, dial in enumerate(("anycast", "dns", "edge")):
+        moves(history, 300_000 + 9_000 * number, dial, True)
+
+
 NOBODYS_FAULT: list[tuple[str, Callable[[History], None]]] = [
     ("ending", twin_opens_it),
     ("ending", reverted_just_now),
@@ -397,6 +452,7 @@ NOBODYS_FAULT: list[tuple[str, Callable[[History], None]]] = [
     ("receiver-ready", surged_before_a_retreat),
     ("journal-before-act", paged_with_pauses),
     ("never-two-holders", broken_just_now),
+    ("inside-out", left_in_order),
 ]
 
 

@@ -115,7 +115,9 @@ def world_of(rig: Rig, action: Action) -> World:
 
 def allowed(rig: Rig) -> list[object]:
     """Every setting that was approved."""
-    stages = [s for one in rig.plan.passes for s in (*one.drain, *one.ramp)]
+    stages = [
+        s for one in rig.plan.passes for s in (*one.drain, *one.forwarded, *one.ramp)
+    ]
     moves = [move.setting for stage in stages for move in stage.moves]
     return [*moves, *rig.plan.baseline.values()]
 

@@ -24,6 +24,7 @@ from dayshift.rehearsal.checkers import (
     fail_static,
     fencing,
     last_server,
+    layers,
     once,
     one_region,
     receiver,
@@ -54,9 +55,10 @@ INVARIANTS: dict[str, tuple[int, Checker]] = {
     "drift-refuses": (16, drift.check),
     "never-two-holders": (17, duties.check),
     "once-at-a-time": (18, once.check),
+    "inside-out": (0, layers.check),
     "ending": (0, ending.check),
 }
-"""By name: the number of the invariant in DESIGN.md section 5 (0: the end of a run)."""
+"""By name: the number of the invariant in DESIGN.md section 5 (0: none of them)."""
 
 
 def check(history: History) -> tuple[Violation, ...]:

@@ -87,6 +87,12 @@ class MeterFile(Driven):
         description="Where the system that answers stands (a monitoring server): a "
         "region, or a place beside them. Absent: with what it measures.",
     )
+    connections: bool = Field(
+        default=False,
+        description="Whether the connections that it counts are users' own, at the "
+        "region's edge (ss, conntrack). A drain lets them end before the last outer "
+        "dial leaves the region, for at most policy.connections_limit.",
+    )
 
 
 class ProbeFile(Driven):
@@ -327,6 +333,10 @@ class PolicyFile(Strict):
     )
     lease: Duration = duration(
         POLICY.lease_ms, "How long a drain lasts that no controller renews."
+    )
+    connections_limit: Duration = duration(
+        POLICY.connections_limit_ms,
+        "How long users' connections may take to end before the last outer dial goes.",
     )
     approvals: int = Field(
         default=POLICY.approvals,

@@ -77,6 +77,7 @@ def _service(name: str, file: ServiceFile, names: tuple[str, ...]) -> m.Service:
                 one.users,
                 one.every,
                 one.place,
+                one.connections,
             )
             for one in file.meters
         ),
@@ -117,6 +118,7 @@ def _policy(file: PolicyFile) -> m.Policy:
         absence_ms=file.absence_limit,
         return_time_ms=file.return_time,
         lease_ms=file.lease,
+        connections_limit_ms=file.connections_limit,
         approvals=file.approvals,
         override_second_person=file.override_second_person,
         gate=_gate(file.gate),
