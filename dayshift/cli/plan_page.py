@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dayshift.cli.plan_gate import GateSight, gate_lines
 from dayshift.core import review, steering, times
-from dayshift.model.dial import Abilities
+from dayshift.model.dial import Abilities, Caching
 from dayshift.model.estate import Interrupt, WorkStep
 from dayshift.model.plan import PassPlan, Plan, Stage
 from dayshift.model.units import Row, percent
@@ -153,6 +153,26 @@ def _dials(able: Mapping[str, Abilities]) -> Iterator[str]:
             f"{one.propagation_ms} ms, {fence}"
         )
         yield f"           {dead}"
+        if one.caching is not None:
+            yield from _cached(one.caching)
+
+
+def _cached(one: Caching) -> Iterator[str]:
+    """When the last cached answer can die."""
+    usual, low = words.span(one.usual_ms), words.span(one.low_ms)
+    if one.low_ms >= one.usual_ms:
+        yield f"           the last cached answer dies {usual} after it moved"
+        return
+    ahead = words.span(one.usual_ms - one.low_ms)
+    yield (
+        f"           caches keep its answers for {usual}; that is lowered to {low}, "
+        f"{ahead} before"
+    )
+    yield (
+        f"           a drain, and restored after the return: the last cached answer "
+        f"dies {low}"
+    )
+    yield "           after it moved; what ignores lifetimes shows in the meters"
 
 
 def _policy(plan: Plan) -> Iterator[str]:

@@ -311,7 +311,7 @@ def soaking(desk: Desk) -> None:
         desk.wait("SOAK", f"{desk.region} at its full share", "the soak is over", left)
         desk.wake_ms = min(desk.wake_ms, 200)
         return
-    if going_out.leave_brackets(desk):
+    if layers.restored(desk) and going_out.leave_brackets(desk):
         desk.phase(Phase.DONE)
 
 

@@ -15,6 +15,7 @@ from dayshift.core import (
     glass,
     going_out,
     guards,
+    layers,
     leases,
     proof,
     recovery,
@@ -297,7 +298,8 @@ def _abort(desk: Desk) -> None:
     """Converge to verified shares from every phase, or say what could not be done."""
     here = desk.here
     if here.phase in (Phase.SERVING, Phase.PREFLIGHT, *ENDED):
-        if going_out.may_close(desk):
+        out = here.phase is Phase.LEFT_DRAINED
+        if (out or layers.restored(desk)) and going_out.may_close(desk):
             desk.records.append(RunClosed(RunResult.ABORTED, _as_it_stands(desk)))
     elif here.phase in BEFORE_WORK and not here.started:
         desk.retreat("baseline", "abort")

@@ -100,6 +100,8 @@ def draining(desk: Desk) -> None:
     if here.index == len(stages) - 1:
         desk.phase(Phase.HANDING_OVER)
         return
+    if here.index < 0 and not (desk.emergency or layers.prepared(desk)):
+        return
     revert = leases.drain_revert(desk)
     if _unarmed(desk) and revert and not desk.rearm(stages[here.index], revert):
         return

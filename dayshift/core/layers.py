@@ -8,9 +8,14 @@ there. Which layer a region stands in follows from what its dials may show.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dayshift.core import proof
 from dayshift.core.desk import Desk, Settings
+from dayshift.model.dial import Caching
 from dayshift.model.plan import Move, Stage
+from dayshift.model.records import Action, ActionKind, OutcomeKind
+from dayshift.model.units import Instant
 
 
 def left(desk: Desk, key: str, revert: Settings | None = None) -> bool:
@@ -57,6 +62,72 @@ def entered(desk: Desk, key: str) -> bool:
     if at:
         desk.take(stages[at - 1], f"{key}/layer/{at - 1}")
     return not at
+
+
+def prepared(desk: Desk) -> bool:
+    """Caches keep the answers that lead users to the region for a short time only, and
+    the older ones are dead by the time that a new one would be; True once that is so.
+
+    Source: RFC 1035 section 3.2.1, RFC 8767 (some caches serve longer; traffic tells).
+    """
+    ready = True
+    for dial, caching in _cached(desk):
+        shorter_ms = caching.usual_ms - caching.low_ms
+        key = f"{desk.region}/prepare/{dial}/{desk.run.round}"
+        lowered = _lived_since(desk, dial, caching.low_ms)
+        if lowered is None:
+            ready = _live(desk, dial, key, caching.low_ms) and ready
+            continue
+        left_ms = shorter_ms - desk.since(lowered)
+        if left_ms > 0:
+            what = f"answers of {dial} that caches may keep for {shorter_ms // 1000} s"
+            desk.wait("CACHED", f"{what} longer", "the last of them is dead", left_ms)
+            ready = False
+    return ready
+
+
+def restored(desk: Desk) -> bool:
+    """Caches keep answers as long as usual again; True once all dials say so."""
+    ready = True
+    for dial, caching in sorted(desk.sight.caching.items()):
+        reading = desk.sight.dials.get(dial)
+        usual = reading is not None and not reading.fault
+        if usual and reading and reading.lifetime_ms == caching.usual_ms:
+            continue
+        key = f"{desk.region}/restore/{dial}/{desk.run.round}"
+        ready = _live(desk, dial, key, caching.usual_ms) and ready
+    return ready
+
+
+def _cached(desk: Desk) -> Iterator[tuple[str, Caching]]:
+    """Dials of the services that move whose answers caches keep."""
+    for service in desk.plan.estate.moving():
+        for dial in service.dials if service.shares[desk.region] else ():
+            caching = desk.sight.caching.get(dial.name)
+            if caching is not None and caching.low_ms < caching.usual_ms:
+                yield dial.name, caching
+
+
+def _lived_since(desk: Desk, dial: str, lifetime_ms: int) -> Instant | None:
+    """Since when this run has had answers live so long; None where they do not."""
+    asked = [
+        one
+        for one in desk.run.asked.values()
+        if one.action.target == dial and one.action.lifetime_ms
+    ]
+    newest = max(asked, key=lambda one: one.seq, default=None)
+    if newest is None or newest.action.lifetime_ms != lifetime_ms:
+        return None
+    return newest.ended if newest.result is OutcomeKind.DONE else None
+
+
+def _live(desk: Desk, dial: str, key: str, lifetime_ms: int) -> bool:
+    kept = desk.standing[dial]
+    kind, region = ActionKind.HOLD_DIAL, desk.region
+    action = Action(
+        kind, key, dial, region=region, setting=kept, lifetime_ms=lifetime_ms
+    )
+    return desk.want(action)
 
 
 def _begun(desk: Desk, stage: Stage, before: Stage) -> bool:

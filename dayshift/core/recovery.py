@@ -258,7 +258,9 @@ def _claimed(asked: Asked, sight: Sight) -> bool | None:
     claims = {str(one.claim) for one in reading.instances}
     claim = reading.instances[0].claim
     ours = claim is not None and (claim.epoch, claim.seq) == (asked.epoch, asked.seq)
-    return ours and len(claims) == 1 and reading.setting == asked.action.setting
+    lives = asked.action.lifetime_ms in (0, reading.lifetime_ms)
+    as_asked = reading.setting == asked.action.setting and lives
+    return ours and len(claims) == 1 and as_asked
 
 
 def page() -> str:

@@ -17,7 +17,7 @@ from dayshift.core.feeding import MISSED_MIN, Feeding
 from dayshift.core.judging import Judging, gated
 from dayshift.core.state import JournalState
 from dayshift.core.tracks import RATE_WINDOW_MS, MeterTrack, ProbeTrack
-from dayshift.model.dial import DialReading, Fence, InstanceReading
+from dayshift.model.dial import Caching, DialReading, Fence, InstanceReading
 from dayshift.model.estate import Estate, MeterSpec, Service
 from dayshift.model.evidence import MeterReading, ProbeReading, Side
 from dayshift.model.sight import (
@@ -68,6 +68,7 @@ class Watch:
         self.store_room_bytes: int | None = None
         self.clock_jump_ms = 0
         self.fences: dict[str, Fence] = {}
+        self.caching: dict[str, Caching] = {}
         self.feeding = Feeding(estate)
         self._judging = Judging(estate)
         self._brief = False
@@ -103,9 +104,17 @@ class Watch:
     def probe(self, key: MeterKey, reading: ProbeReading) -> None:
         self.probes.setdefault(key, ProbeTrack()).take(reading)
 
-    def dial(self, reading: DialReading) -> None:
-        """Take a reading; what it does not say of a lease stays as it was said last."""
+    def dial(self, reading: DialReading, caching: Caching | None = None) -> None:
+        """Take a reading; what it does not say of a lease stays as it was said last.
+
+        Args:
+            caching: as the driver declares it now.
+        """
         self.dials[reading.dial] = reading
+        if caching is not None:
+            self.caching[reading.dial] = caching
+        if reading.lifetime_ms is not None:
+            self.feeding.settles_ms[reading.dial] = reading.lifetime_ms
         self.feeding.dial(reading)
         if reading.expires_ms is not None:
             self._leases[reading.dial] = (reading.at, reading.expires_ms)
@@ -152,7 +161,8 @@ class Watch:
             store_room_bytes=self.store_room_bytes,
             clock_jump_ms=jump,
             fences=self.fences,
-            settles_ms=self.feeding.settles_ms,
+            settles_ms=dict(self.feeding.settles_ms),
+            caching=dict(self.caching),
             unfenced=tuple(
                 sorted({*fences.lost(self.estate, state, self.dials).values()})
             ),

@@ -210,6 +210,12 @@ class DialReading(msgspec.Struct, frozen=True):
         return min(left, default=None)
 
     @property
+    def lifetime_ms(self) -> int | None:
+        """How long a cache may keep what any instance answers; None where none does."""
+        kept = [i.lifetime_ms for i in self.instances if i.lifetime_ms is not None]
+        return max(kept, default=None)
+
+    @property
     def fault(self) -> str:
         """The first instance fault, or nothing."""
         return next((one.fault for one in self.instances if one.fault), "")

@@ -62,7 +62,9 @@ class ActionKind(StrEnum):
 class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the core asks of the shell. `key` is unique within the run and the same
     after a crash, so that an unfinished action is recognised and observed, never
-    repeated blindly. `target` is a dial, bracket, duty, work step or notify channel."""
+    repeated blindly. `target` is a dial, bracket, duty, work step or notify channel.
+    `lifetime_ms` is how long caches may keep the answers of a dial that is held; 0: as
+    it is."""
 
     kind: ActionKind
     key: str
@@ -71,6 +73,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     setting: Setting | None = None
     revert_to: Setting | None = None
     lease_ms: int = 0
+    lifetime_ms: int = 0
     service: str = ""
     text: str = ""
     override: str = ""

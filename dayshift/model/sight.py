@@ -14,7 +14,7 @@ from operator import attrgetter
 
 import msgspec
 
-from dayshift.model.dial import DialReading, Fence
+from dayshift.model.dial import Caching, DialReading, Fence
 from dayshift.model.evidence import Residue, Side, Verdict
 from dayshift.model.units import Instant
 
@@ -163,9 +163,10 @@ _NOTHING = ServiceSight()
 
 class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     """Everything at once. `fences` is how far each dial's fence reaches, as its driver
-    declares, `settles_ms` how long after a write users may still go the old way;
-    `unfenced` the regions whose fence point could not be claimed for this
-    epoch and does not answer: they count as not serving."""
+    declares, `settles_ms` how long after a write users may still go the old way,
+    `caching` between which lifetimes the answers of a dial change; `unfenced` the
+    regions whose fence point could not be claimed for this epoch and does not answer:
+    they count as not serving."""
 
     at: Instant
     dials: dict[str, DialReading] = {}
@@ -180,6 +181,7 @@ class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     clock_jump_ms: int = 0
     fences: dict[str, Fence] = {}
     settles_ms: dict[str, int] = {}
+    caching: dict[str, Caching] = {}
     unfenced: tuple[str, ...] = ()
 
     @cached_property

@@ -19,6 +19,7 @@ from dayshift.drivers import base
 from dayshift.errors import DriverFault, DriverRetry, Reason, Refused
 from dayshift.model.dial import (
     Abilities,
+    Caching,
     Claim,
     DialKind,
     DialReading,
@@ -32,6 +33,8 @@ from dayshift.rehearsal.history import Write
 from dayshift.rehearsal.world import Device, World, served_parts
 
 FOREVER_MS = 10**9
+LOWERED = 10
+"""By so much the lifetime of answers is lowered."""
 
 
 class Caller(NamedTuple):
@@ -68,6 +71,10 @@ class DialLie(Enum):
     UNREACHABLE = auto()  # neither
 
 
+UNDONE = (DialLie.NO_APPLY, DialLie.SILENT_PARTIAL)
+"""Lies after which nothing, or not all of it, stands, and no failure is told."""
+
+
 class Honesty:
     """How a dial lies now, if it does, and how often it still will."""
 
@@ -83,6 +90,11 @@ class Honesty:
         return self.lie
 
 
+def _caching(devices: Sequence[Device]) -> Caching | None:
+    usual_ms = max(one.lifetime_ms for one in devices)
+    return Caching(usual_ms, usual_ms // LOWERED) if usual_ms else None
+
+
 class SimulatedDial:
     """A dial over a world; `devices` are its instances, or those behind one agent."""
 
@@ -93,6 +105,7 @@ class SimulatedDial:
         self.world = world
         self.devices: Sequence[Device] = world.dials[name]
         self._kind = kind
+        self._caching = _caching(self.devices)
         self._honesty = Honesty()
         self._service = next(
             one
@@ -124,14 +137,18 @@ class SimulatedDial:
         self.world.advance()
         moved = any(one.setting != setting for one in self.devices)
         for device in self.devices:
-            device.install(setting, claim or device.claim)
+            device.install(setting, claim or device.claim, self._now_ms())
         if not moved:
             return
         now_ms = self.world.clock.now().mono_ms
         self.world.history.note(now_ms, word, self.name)
 
     def describe(self) -> Abilities:
-        return Abilities(self._kind, 1, False, Fence.DEVICE, 0)
+        settles_ms = max(one.lifetime_ms for one in self.devices)
+        return Abilities(self._kind, 1, False, Fence.DEVICE, settles_ms, self._caching)
+
+    def _now_ms(self) -> int:
+        return self.world.clock.now().mono_ms
 
     async def close(self) -> None:
         return None
@@ -142,7 +159,9 @@ class SimulatedDial:
         readings = tuple(
             InstanceReading(one.name, None, None, "it does not answer")
             if away or not one.up
-            else InstanceReading(one.name, one.setting, one.claim)
+            else InstanceReading(
+                one.name, one.setting, one.claim, lifetime_ms=one.lifetime_ms or None
+            )
             for one in self.devices
         )
         return DialReading(self.name, self.world.clock.now(), readings)
@@ -162,6 +181,24 @@ class SimulatedDial:
             raise DriverFault(Reason("DIAL-MIXED", now.fault or "mixed"))
         fed = tuple(name for row in now.setting.rows.values() for name in row)
         await self._write("hold", now.setting, replace(token, serving=fed), None, 0)
+
+    async def prepare(self, token: Token) -> None:
+        await self._live(token, "prepare", low=True)
+
+    async def restore(self, token: Token) -> None:
+        await self._live(token, "restore", low=False)
+
+    async def _live(self, token: Token, verb: str, low: bool) -> None:
+        """A hold that also tells caches for how long they may keep answers."""
+        assert self._caching is not None
+        lied = self._honesty.lie
+        await self.hold(token)
+        if lied is None or lied[0] not in UNDONE:
+            for device in self.devices:
+                wanted = self._caching.low_ms if low else self._caching.usual_ms
+                device.live(self._now_ms(), wanted)
+            lifetime = str(self.devices[0].lifetime_ms)
+            self.world.history.note(self._now_ms(), verb, self.name, "", lifetime)
 
     async def _write(
         self,
@@ -213,7 +250,7 @@ class SimulatedDial:
                 device.claim = token.claim
                 device.revert_at(due, setting)
                 continue
-            device.install(setting, token.claim)
+            device.install(setting, token.claim, self._now_ms())
             if how is DialLie.SELF_REVERT:
                 device.revert_at(due, former)
         if token.claim.reverted:

@@ -60,9 +60,9 @@ class Event(NamedTuple):
 
     Kinds: `down`, `up` (a region), `harm` (its users fail), `well`, `duty`, `bracket`,
     `start`, `end`, `undo`, `undone` (work), `crash`, `lead` (controllers), `asked`,
-    `revert`, `drift`, `mended` (dials), `page`, `fault`, `over` (weather begins, ends),
-    `kept` (an agent answered), `agent` (it starts, dies, sleeps, is restored),
-    `overtaken` (an agent's write lands on a newer one).
+    `revert`, `drift`, `mended`, `prepare`, `restore` (dials), `page`, `fault`, `over`
+    (weather begins, ends), `kept` (an agent answered), `agent` (it starts, dies,
+    sleeps, is restored), `overtaken` (an agent's write lands on a newer one).
     """
 
     at_ms: int

@@ -104,6 +104,11 @@ class Stage:
                 for region in self.regions()
             },
             "duties": {name: list(one.held) for name, one in self.duties.items()},
+            "cached": sorted(
+                name
+                for name, dial in self.dials.items()
+                if any(one.lifetime_ms < one.usual_ms for one in dial.devices)
+            ),
             "brackets": {name: one.open for name, one in self.brackets.items()},
         }
 
@@ -159,7 +164,12 @@ def _devices(plan: Plan) -> dict[str, list[Device]]:
     """The instances of every dial, as they stand before the run."""
     return {
         spec.name: [
-            Device(spec.name, name, plan.baseline[spec.name])
+            Device(
+                spec.name,
+                name,
+                plan.baseline[spec.name],
+                lifetime_ms=int(spec.ref.options.get("lifetime_ms", 0)),
+            )
             for name in _instances(spec.ref.options)
         ]
         for spec in fences.dials(plan.estate)

@@ -122,13 +122,43 @@ class Device:
     up: bool = True
     expires_ms: int = NEVER_MS
     revert_to: Setting | None = None
+    lifetime_ms: int = 0
+    """For how long caches keep its answers; 0: there are no caches."""
+    longer_until_ms: int = 0
+    """Until then some keep an answer from before that was lowered."""
+    cached: Setting | None = None
+    cached_until_ms: int = NEVER_MS
+    """What caches still answer, and until when."""
+
+    @property
+    def obeyed(self) -> Setting:
+        """What users go by."""
+        return self.cached or self.setting
+
+    def __post_init__(self) -> None:
+        self.usual_ms = self.lifetime_ms
+
+    def live(self, now_ms: int, lifetime_ms: int) -> None:
+        """From now on caches keep answers for so long."""
+        if lifetime_ms < self.lifetime_ms:
+            until_ms = now_ms + self.lifetime_ms
+            self.longer_until_ms = max(self.longer_until_ms, until_ms)
+        self.lifetime_ms = lifetime_ms
+
+    def forget(self) -> None:
+        """The last cached answer dies."""
+        self.cached, self.cached_until_ms = None, NEVER_MS
 
     def expire(self) -> None:
         assert self.revert_to is not None
         self.setting, self.revert_to = self.revert_to, None
         self.expires_ms = NEVER_MS
 
-    def install(self, setting: Setting, claim: Claim | None) -> None:
+    def install(self, setting: Setting, claim: Claim | None, now_ms: int = 0) -> None:
+        if self.lifetime_ms and setting != self.setting:
+            self.cached = self.cached or self.setting
+            until_ms = max(now_ms + self.lifetime_ms, self.longer_until_ms)
+            self.cached_until_ms = until_ms
         self.setting, self.claim = setting, claim
         self.revert_to, self.expires_ms = None, NEVER_MS
 
@@ -196,11 +226,16 @@ class World:
                 one
                 for devices in self.dials.values()
                 for one in devices
-                if self._at_ms <= one.expires_ms <= now_ms
+                if min(one.expires_ms, one.cached_until_ms) <= now_ms
+                and self._at_ms <= max(one.expires_ms, one.cached_until_ms)
             ]
             if not due:
                 break
-            first = min(due, key=lambda one: one.expires_ms)
+            first = min(due, key=lambda one: min(one.expires_ms, one.cached_until_ms))
+            if first.cached_until_ms <= first.expires_ms:
+                self._count_until(first.cached_until_ms)
+                first.forget()
+                continue
             self._count_until(first.expires_ms)
             before = first.setting
             first.expire()
@@ -213,7 +248,7 @@ class World:
 
     def _served(self) -> dict[str, dict[str, int]]:
         """The same for every service; reckoned when a device does another thing."""
-        settings = [one.setting for some in self.dials.values() for one in some]
+        settings = [one.obeyed for some in self.dials.values() for one in some]
         same = len(settings) == len(self._shown) and all(
             new is old for new, old in zip(settings, self._shown, strict=True)
         )
@@ -328,7 +363,7 @@ def served_parts(
     parts = {name: share * (WHOLE // FULL_BP) for name, share in service.shares.items()}
     for spec in specs:
         devices = dials[spec.name]
-        each = [_through(one.setting, parts) for one in devices]
+        each = [_through(one.obeyed, parts) for one in devices]
         parts = {
             name: sum(one.get(name, 0) for one in each) // len(devices)
             for name in service.shares

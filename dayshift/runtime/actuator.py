@@ -6,12 +6,13 @@ is never believed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from dayshift.core import glass, proof
 from dayshift.core.state import JournalState
 from dayshift.core.watch import Watch
-from dayshift.drivers.base import Page, WorkOrder
+from dayshift.drivers.base import Dial, Page, PreparedDial, WorkOrder
 from dayshift.errors import (
     DayshiftError,
     Driver,
@@ -128,13 +129,14 @@ class Actuator:
         else:
             if before.setting != action.setting:
                 return _unproven(action, "it does not show what would be held")
-            write = dial.hold(token)
+            write = _holding(dial, token, action)
         await self.clock.within(DRIVER_TIMEOUT_MS, write)
         await self.points.reach(Point.APPLIED, action)
         after = await self.clock.within(READ_TIMEOUT_MS, dial.read())
         self.watch.dial(after)
         wrong = _not_as_asked(after, action.setting, token.claim)
         wrong = wrong or _lease_not_as_asked(after, action, dial.describe().lease)
+        wrong = wrong or _lifetime_not_as_asked(after, action)
         if wrong:
             return Outcome(
                 action.key,
@@ -287,6 +289,22 @@ def _lease_not_as_asked(
         if not wanted and one.expires_ms is not None:
             return f"would still go back at {one.instance} in {one.expires_ms} ms"
     return None
+
+
+def _holding(dial: Dial, token: Token, action: Action) -> Coroutine[Any, Any, None]:
+    """Keep what stands there, with answers that live as long as asked."""
+    if not action.lifetime_ms or not isinstance(dial, PreparedDial):
+        return dial.hold(token)
+    caching = dial.describe().caching
+    low = caching is not None and action.lifetime_ms == caching.low_ms
+    return dial.prepare(token) if low else dial.restore(token)
+
+
+def _lifetime_not_as_asked(reading: DialReading, action: Action) -> str | None:
+    wanted = action.lifetime_ms
+    if not wanted or reading.lifetime_ms == wanted:
+        return None
+    return f"lets caches keep its answers for {reading.lifetime_ms} ms, not {wanted} ms"
 
 
 def _unproven(action: Action, what: str) -> Outcome:

@@ -107,13 +107,14 @@ class Observer:
     async def _dial(self, name: str) -> None:
         at = self.clock.now()
         try:
-            reading = await self.clock.within(
-                READ_TIMEOUT_MS, self.drivers.dials[name].read()
-            )
+            dial = self.drivers.dials[name]
+            reading = await self.clock.within(READ_TIMEOUT_MS, dial.read())
         except (Driver, TimeoutError) as error:
             self.watch.dial_failed(name, at, fault_text(error))
         else:
-            self.watch.dial(_from(reading, at))
+            cached = reading.lifetime_ms is not None
+            caching = dial.describe().caching if cached else None
+            self.watch.dial(_from(reading, at), caching)
 
     async def _meter(self, key: MeterKey) -> None:
         service, meter, region = key

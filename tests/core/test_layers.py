@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from dayshift.core import interlock, planner, review
 from dayshift.core.state import Status
 from dayshift.model import records as r
-from dayshift.model.dial import DialKind
+from dayshift.model.dial import Caching, DialKind
 from dayshift.model.estate import DialSpec, Estate
 from dayshift.model.evidence import Verdict, VerdictKind
 from dayshift.model.plan import Verb
@@ -263,3 +263,79 @@ def test_services_of_different_depth_end_together() -> None:
         for stage in (first, second)
     ]
     assert gone == [{"edge", "mail-edge"}, {"edge", "mail-edge", "dns"}]
+
+
+USUAL_MS, LOW_MS = 300_000, 30_000
+
+
+def cached(verb: Verb = Verb.MAINTAIN) -> Play:
+    """Caches keep the answers of dns for five minutes."""
+    one = Play(layered(), change("fra"), verb)
+    one.caching = {"dns": Caching(USUAL_MS, LOW_MS)}
+    one.lifetimes = {"dns": USUAL_MS}
+    return one
+
+
+def lowered(one: Play) -> bool:
+    return one.lifetimes["dns"] == LOW_MS
+
+
+def drain_begins(one: Play) -> bool:
+    return any("/drain/" in action.key for action in one.actions)
+
+
+def test_a_drain_waits_until_older_answers_are_dead() -> None:
+    one = cached().until(lowered)
+    lowered_ms = one.ms
+    said = {w.code for w in one.step().waiting}
+    one.until(drain_begins)
+    waited_ms = one.ms - lowered_ms
+    assert USUAL_MS - LOW_MS <= waited_ms <= USUAL_MS - LOW_MS + 1_000
+    assert "CACHED" in said
+    assert one.dials["dns"] == one.plan.baseline["dns"], "the edge goes first"
+
+
+def test_answers_live_as_usual_once_the_region_is_done() -> None:
+    one = cached().until_phase(Phase.SOAKING)
+    assert lowered(one)
+    one.until_closed()
+    assert one.lifetimes["dns"] == USUAL_MS
+
+
+def test_an_abort_restores_them_too() -> None:
+    one = cached().until(lowered)
+    one.ask("abort")
+    one.until_closed()
+    assert one.lifetimes["dns"] == USUAL_MS
+    assert not drain_begins(one)
+
+
+def test_a_region_left_drained_keeps_short_answers_for_its_way_back() -> None:
+    one = cached(Verb.DRAIN).until_closed()
+    assert lowered(one)
+
+
+def test_an_evacuation_does_not_wait_for_caches() -> None:
+    one = cached(Verb.EVACUATE).until_closed()
+    assert one.lifetimes["dns"] == USUAL_MS
+    assert one.ms < 1_000_000 + 60_000
+
+
+def test_a_new_controller_does_not_wait_anew() -> None:
+    one = cached().until(lowered)
+    lowered_ms = one.ms
+    one.until(lambda one: one.ms >= lowered_ms + 200_000)
+    one.crash()
+    one.until(drain_begins)
+    assert one.ms - lowered_ms <= USUAL_MS - LOW_MS + 2_000
+    asked = [action for action in one.actions if action.lifetime_ms]
+    assert len(asked) == 1
+
+
+def test_a_dial_that_refuses_to_restore_is_told_of() -> None:
+    one = cached().until_phase(Phase.SOAKING)
+    one.obey = lambda action: (
+        r.OutcomeKind.FAILED if action.lifetime_ms == USUAL_MS else r.OutcomeKind.DONE
+    )
+    one.until_held()
+    assert one.run.hold is not None and one.run.hold.reason.code == "ACTION-FAILED"

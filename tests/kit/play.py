@@ -20,6 +20,7 @@ from dayshift.core.state import JournalState, PassState, RunState, Status
 from dayshift.core.steering import served
 from dayshift.model import records as r
 from dayshift.model.dial import (
+    Caching,
     Claim,
     DialKind,
     DialReading,
@@ -130,6 +131,9 @@ class Play:
         self.leased = False
         """True: the dials go back by themselves when nobody renews."""
         self.armed: dict[str, tuple[int, Setting]] = {}
+        self.caching: dict[str, Caching] = {}
+        self.lifetimes: dict[str, int] = {}
+        """For how long caches keep the answers of dials that have `caching`."""
         self.renewing: Callable[[str], bool] = lambda dial: True
         self.actions: list[r.Action] = []
         self.bend: Callable[[Sight], Sight] = lambda sight: sight
@@ -182,6 +186,8 @@ class Play:
                     dial: max(0, until - self.ms)
                     for dial, (until, _) in self.armed.items()
                 },
+                caching=self.caching,
+                settles_ms=dict(self.lifetimes),
                 brackets={
                     b.name: BracketSight(b.name, b.name in self.open)
                     for b in self.estate.brackets
@@ -202,7 +208,11 @@ class Play:
         until, _ = self.armed.get(dial, (None, None))
         left = None if until is None else until - self.ms
         one = InstanceReading(
-            "a", self.dials[dial], self.claims.get(dial), expires_ms=left
+            "a",
+            self.dials[dial],
+            self.claims.get(dial),
+            expires_ms=left,
+            lifetime_ms=self.lifetimes.get(dial),
         )
         return DialReading(dial, self.now(), (one,))
 
@@ -267,6 +277,8 @@ class Play:
                 assert action.setting is not None
                 self.dials[action.target] = action.setting
                 self.claims[action.target] = claim
+                if action.lifetime_ms:
+                    self.lifetimes[action.target] = action.lifetime_ms
                 self.armed.pop(action.target, None)
                 if self.leased and action.revert_to and action.lease_ms:
                     until = self.ms + action.lease_ms

@@ -30,12 +30,45 @@ def _inner_first(former: Any) -> Any:
     return take
 
 
+@wraps
+def _prepared_at_once(former: Any) -> Any:
+    def prepared(desk: Desk) -> bool:
+        ready = former(desk)
+        return ready or any(one.code == "CACHED" for one in desk.waiting)
+
+    return prepared
+
+
 LAYERS = (
     Mutant(
         "nobody-waits",
         "inside-out",
         "a route goes while users are connected, who are reset",
         (("dayshift.core.layers._connected", lambda *args: False),),
+        CALM,
+        plan=plans.layers,
+    ),
+    Mutant(
+        "lifetimes-as-usual",
+        "inside-out",
+        "names move while caches keep their answers as long as ever",
+        (("dayshift.core.layers.prepared", lambda desk: True),),
+        CALM,
+        plan=plans.layers,
+    ),
+    Mutant(
+        "lowered-too-late",
+        "inside-out",
+        "names move as soon as their lifetime is lowered, with older answers about",
+        (("dayshift.core.layers.prepared", _prepared_at_once),),
+        CALM,
+        plan=plans.layers,
+    ),
+    Mutant(
+        "never-restored",
+        "inside-out",
+        "answers live shorter for ever after",
+        (("dayshift.core.layers.restored", lambda desk: True),),
         CALM,
         plan=plans.layers,
     ),

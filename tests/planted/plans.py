@@ -138,7 +138,9 @@ def wide() -> Plan:
 def layers() -> Plan:
     """Names, a route and an edge that forwards; connections are counted."""
     dials = (
-        DialSpec("dns", DialKind.SPLIT, REF),
+        DialSpec(
+            "dns", DialKind.SPLIT, DriverRef("simulated", {"lifetime_ms": 50_000})
+        ),
         DialSpec("anycast", DialKind.SWITCH, REF),
         DialSpec("edge", DialKind.FORWARD, REF),
     )

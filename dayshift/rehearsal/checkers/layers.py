@@ -1,5 +1,5 @@
 """The order of a service's dials: a region is left from the inside out and entered from
-the outside in, and those who are connected have time to end.
+the outside in; those who are connected have time to end, and cached answers to die.
 
 Where users are served and who is connected is the world's own count.
 """
@@ -18,12 +18,45 @@ ROUNDING = PARTS // 10_000
 
 
 def check(case: Case) -> list[Violation]:
-    return [
-        violation
+    walks = (_Walk(case, one) for one in case.services() if _outer(one))
+    found = [violation for walk in walks for violation in walk.found()]
+    return [*found, *_cached(case), *_left_short(case)]
+
+
+def _cached(case: Case) -> Iterator[Violation]:
+    """No drain begins while caches may keep an answer for longer than it takes."""
+    usual = {
+        dial["name"]: int(dial["ref"]["options"]["lifetime_ms"])
         for service in case.services()
-        if _outer(service)
-        for violation in _Walk(case, service).found()
-    ]
+        for dial in service["dials"]
+        if "lifetime_ms" in dial["ref"]["options"]
+    }
+    for write, action in case.obeyed() if usual else ():
+        drains = action and "/drain/" in action["key"] and not action.get("override")
+        if not drains or write.dial not in usual:
+            continue
+        longest = usual[write.dial]
+        told = [
+            one
+            for one in case.history.of("prepare", "restore")
+            if one.what == write.dial and one.at_ms <= write.at_ms
+        ]
+        lowered = told[-1] if told and told[-1].kind == "prepare" else None
+        gone_ms = write.at_ms - lowered.at_ms if lowered else 0
+        need_ms = longest - int(lowered.more[0]) if lowered else longest
+        if gone_ms < need_ms:
+            what = f"{write.dial} moved {gone_ms} ms after its answers were told to "
+            what += f"live shorter; some lived {need_ms} ms longer"
+            yield Violation(NAME, write.at_ms, what, (action["key"],))
+
+
+def _left_short(case: Case) -> Iterator[Violation]:
+    """A run that is done leaves answers as it found them."""
+    for one in case.kinds("run-closed"):
+        short = case.history.final.get("cached", [])
+        if one["body"]["result"] == "done" and short:
+            what = f"answers of {', '.join(short)} live shorter than usual"
+            yield Violation(NAME, one["at"]["mono_ms"], what)
 
 
 def _outer(service: Json) -> list[str]:
