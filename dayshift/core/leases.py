@@ -23,14 +23,17 @@ LOW = 3
 
 
 def renewals(desk: Desk) -> tuple[Renewal, ...]:
-    """The leases to be kept alive now; a dial with a write under way renews by that."""
+    """The leases to be kept alive now; a dial with a write under way renews by that.
+
+    Holds: what an earlier epoch armed is not renewed: this one has not claimed it yet.
+    """
     busy = {
         one.action.target for one in desk.run.asked.values() if one.result is None
     } | {one.target for one in desk.actions}
     return tuple(
         Renewal(dial, leased.claim, leased.lease_ms)
         for dial, leased in sorted(desk.state.leases.items())
-        if dial not in busy
+        if dial not in busy and leased.claim.epoch == desk.state.epoch
     )
 
 

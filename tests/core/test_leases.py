@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from dayshift.core import interlock
+from dayshift.core.decide import decide
 from dayshift.core.guards import dials_reason
 from dayshift.core.state import Status
 from dayshift.model import records as r
@@ -278,3 +279,14 @@ def test_no_work_while_the_device_says_that_something_expires() -> None:
     shown = replace(sight, dials={"entry": replace(reading, instances=(armed,))})
     found = interlock.reason(one.state, shown, start)
     assert found and found.code == "NOT-EMPTY" and "900 ms" in found.what
+
+
+def test_a_new_controller_renews_nothing_before_its_claim_stands() -> None:
+    """Not even while it answers what was asked of the one before (found by a
+    rehearsal: several 2, people-ask-twice)."""
+    one = draining()
+    one.crash()
+    one.append(r.Requested("retry", "eve", {}, "t"))
+    decision = decide(one.state, one.sight())
+    assert any(isinstance(body, r.Answered) for body in decision.records)
+    assert decision.renewals == ()

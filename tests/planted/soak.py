@@ -20,10 +20,10 @@ from dayshift.rehearsal.play import Result
 from dayshift.runtime.clock import RealClock
 from tests.planted import plans
 
-BLOCK = 1000
-LONG_BLOCK = 20
+BLOCK = 500
+LONG_BLOCK = 10
 FOLDER = Path(".soak")
-KINDS = ("kit", "short", "wide", "nine_hours")
+KINDS = ("kit", "short", "wide", "layers", "leased", "several", "nine_hours")
 
 
 class Block(NamedTuple):
