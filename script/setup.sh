@@ -69,7 +69,8 @@ install_asleep() {
 # Program and package of every daemon that a journey steers.
 dial_daemons=(haproxy:haproxy conntrack:conntrack ss:iproute2 named:bind9
     knotd:knot pdns_server:pdns-server gdnsd:gdnsd unbound:unbound
-    bird:bird2 vtysh:frr gobgpd:gobgpd ip:iproute2 sysctl:procps)
+    bird:bird2 vtysh:frr gobgpd:gobgpd exabgp:exabgp
+    ip:iproute2 sysctl:procps)
 
 # The real daemons for the tests, Prometheus among them, and strace, from Debian's
 # packages.

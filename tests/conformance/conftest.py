@@ -29,6 +29,7 @@ from tests.conformance.rigs import (
 )
 from tests.conformance.route_rigs import (
     BirdDialRig,
+    ExabgpDialRig,
     FrrDialRig,
     GobgpDialRig,
     RouteRig,
@@ -43,7 +44,8 @@ OTHERS_RIG = os.environ.get("DAYSHIFT_DIAL_RIG", "")
 """`module:Class` of a rig around somebody else's dial: docs/write-your-own-dial.md."""
 
 
-SLOW = () if os.environ.get("DAYSHIFT_ALL_DIALS") else ("frr", "gobgp", "powerdns-lua")
+ALL_DIALS = bool(os.environ.get("DAYSHIFT_ALL_DIALS"))
+SLOW = () if ALL_DIALS else ("exabgp", "frr", "gobgp", "powerdns-lua")
 """Their whole suite is for `script/soak`; CI runs what is theirs alone."""
 
 
@@ -127,7 +129,16 @@ def gobgps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GobgpDialRig]:
         rig.close()
 
 
-ROUTES = {"bird": "birds", "frr": "frrs", "gobgp": "gobgps"}
+@pytest.fixture(scope="session")
+def exabgps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExabgpDialRig]:
+    """Two ExaBGPs before a transit router that is a BIRD."""
+    with bird_transit(tmp_path_factory.mktemp("exabgps")) as frame:
+        rig = ExabgpDialRig(frame)
+        yield rig
+        rig.close()
+
+
+ROUTES = {"bird": "birds", "frr": "frrs", "gobgp": "gobgps", "exabgp": "exabgps"}
 
 
 @pytest.fixture(

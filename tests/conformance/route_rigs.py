@@ -9,12 +9,22 @@ from ruamel.yaml import YAML
 
 from dayshift.drivers.base import Dial
 from dayshift.drivers.dials.bird import BirdDial
+from dayshift.drivers.dials.exabgp import ExabgpDial
 from dayshift.drivers.dials.frr import FrrDial
 from dayshift.drivers.dials.gobgp import GobgpDial
 from dayshift.drivers.dials.routes.mark import Mark, parse_mark, switch
 from dayshift.model.dial import ALL, Setting
 from tests.conformance.rigs import DialRig, context
-from tests.kit.anycast import PREFIXES, REGIONS, Bird, Frame, Frr, Gobgp, snippet
+from tests.kit.anycast import (
+    PREFIXES,
+    REGIONS,
+    Bird,
+    Exabgp,
+    Frame,
+    Frr,
+    Gobgp,
+    snippet,
+)
 
 
 def on(*regions: str) -> Setting:
@@ -266,3 +276,64 @@ class GobgpDialRig(SwitchRig):
     def close(self) -> None:
         for one in self.gobgps:
             one.stop()
+
+
+class ExabgpDialRig(SwitchRig):
+    """Two ExaBGPs, which live as long as the suite."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.exabgps = [Exabgp(frame.network, one) for one in REGIONS]
+        self.options = page_options("exabgp", frame)
+        for one, speaker in zip(self.exabgps, self.options["speakers"], strict=True):
+            speaker |= {"file": str(one.routes), "pipe": str(one.pipe)}
+
+    def reset(self) -> None:
+        """As before the first write of anybody."""
+        for one, region in zip(self.exabgps, REGIONS, strict=True):
+            one.routes.write_text(snippet("exabgp", "exabgp-file", region))
+            one.start()
+            one.say(*self.lines(region, "announce"))
+        self.frame.until(*REGIONS)
+
+    def dial(self) -> Dial:
+        return ExabgpDial("anycast", self.options, context(self.frame.network.place))
+
+    def restart(self) -> None:
+        fed = self._fed()
+        for one in self.exabgps:
+            one.stop()
+            one.start()
+        self.frame.until(*fed)
+
+    def stop(self, instance: int) -> None:
+        self.exabgps[instance].stop()
+
+    def start(self, instance: int) -> None:
+        self.exabgps[instance].start()
+        self.frame.until(*self._fed())
+
+    def tamper(self, instance: int, setting: Setting) -> None:
+        one, region, row = self.exabgps[instance], REGIONS[instance], setting.rows[ALL]
+        mark = parse_mark(one.routes.read_text().splitlines()[0].removeprefix("#"))
+        assert mark
+        lines = self.lines(region, "announce") if row[region] else []
+        one.routes.write_text("\n".join([f"# {Mark(mark.claim, row)}", *lines, ""]))
+        one.say(*self.lines(region, "announce" if row[region] else "withdraw"))
+        self.frame.until(*self._fed())
+
+    def lines(self, region: str, verb: str) -> list[str]:
+        """What an operator would tell this region's ExaBGP."""
+        whole = snippet("exabgp", "exabgp-file", region).replace("announce", verb)
+        return whole.splitlines()[1:]
+
+    def _fed(self) -> list[str]:
+        return [
+            region
+            for one, region in zip(self.exabgps, REGIONS, strict=True)
+            if one.daemon.alive and "announce" in one.routes.read_text()
+        ]
+
+    def close(self) -> None:
+        for one in self.exabgps:
+            one.close()

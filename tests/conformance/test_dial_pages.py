@@ -10,6 +10,7 @@ import pytest
 
 from dayshift.errors import SettingsInvalid
 from dayshift.runtime import wiring
+from tests.kit.anycast import snippet
 from tests.kit.names import literal
 from tests.kit.writing import ESTATE, edited, estate_of, told
 
@@ -18,7 +19,17 @@ PAGES = {
     "powerdns": "## In dayshift.yaml",
     "gdnsd": "## In dayshift.yaml, or under `dials:` of agent.yaml",
 }
+ROUTES = ("bird", "exabgp", "frr", "gobgp")
 FAULTS = [
+    ("exabgp", "pipe: /run/exabgp/exabgp", "pipes: /run", "KEY-UNKNOWN", "`pipe`"),
+    ("exabgp", "192.0.2.1/32", "0.0.0.0/0", "VALUE-INVALID", "every address"),
+    (
+        "exabgp",
+        "kind: bird, command: [ssh, transit, birdc]",
+        "kind: bird, command: birdc",
+        "VALUE-INVALID",
+        "no shell",
+    ),
     ("rfc2136", "fra: [192.0.2.1,", "muc: [192.0.2.1,", "REGION-UNKNOWN", "muc"),
     ("rfc2136", "ttl_low: 5 s", "ttl_low: 5", "VALUE-INVALID", "ttl_low"),
     ("rfc2136", "updates: false", "update: false", "KEY-UNKNOWN", "`updates`"),
@@ -32,7 +43,8 @@ FAULTS = [
 
 def estate_with(page: str) -> str:
     """The estate of the tests, with the dials of this page in place of its own."""
-    dials = textwrap.indent(literal(page, PAGES[page], {}), "    ")
+    block = snippet(page, "yaml") if page in ROUTES else literal(page, PAGES[page], {})
+    dials = textwrap.indent(block, "    ")
     found, count = re.subn(
         r"    dials:.*?(?=    meters:)", lambda _: dials, ESTATE, flags=re.DOTALL
     )
@@ -40,7 +52,7 @@ def estate_with(page: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *ROUTES])
 def test_the_example_of_a_page_is_an_estate(page: str, tmp_path: Path) -> None:
     (service,) = estate_of(estate_with(page), tmp_path).services
     (dial,) = service.dials

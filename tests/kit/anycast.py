@@ -327,3 +327,68 @@ class Gobgp:
             [*self.command, *words], capture_output=True, text=True, check=False
         )
         return done.stdout
+
+
+class Exabgp:
+    """One ExaBGP in one namespace, as a user without rights."""
+
+    def __init__(self, network: Network, name: str) -> None:
+        program = need("exabgp", "exabgp", *SBIN)
+        self.place = Path(tempfile.mkdtemp(prefix="ds-exabgp-"))
+        self.place.chmod(0o755)
+        self.routes = self.place / "dayshift.routes"
+        self.replay = self._written(
+            "dayshift-replay", snippet("exabgp", "exabgp-replay")
+        )
+        config = self._written("exabgp.conf", snippet("exabgp", "exabgp-speaker", name))
+        pipes = self.place / "run"
+        pipes.mkdir()
+        self.pipe = pipes / self.place.name
+        for end in ("in", "out"):
+            pipe = self._end(end)
+            os.mkfifo(pipe)
+            shutil.chown(pipe, "nobody")
+        settings = {"api_pipename": self.pipe.name, "daemon_user": "nobody"}
+        words = [f"exabgp_{key}={value}" for key, value in settings.items()]
+        self.daemon = Daemon(
+            network.inside(
+                name, "env", *words, program, "--root", str(self.place), str(config)
+            ),
+            network.place / f"exabgp-{name}.log",
+        )
+
+    def _end(self, end: str) -> Path:
+        return self.pipe.with_name(f"{self.pipe.name}.{end}")
+
+    def _written(self, name: str, text: str) -> Path:
+        path = self.place / name
+        path.write_text(text.replace("/etc/exabgp", str(self.place)))
+        return path
+
+    def start(self) -> None:
+        if self.daemon.alive:
+            return
+        self.daemon.start()
+        eventually(self._listens, "ExaBGP reads its pipe")
+
+    def stop(self) -> None:
+        self.daemon.kill()
+        eventually(
+            lambda: not self._listens(), "nobody reads the pipe of a dead ExaBGP"
+        )
+
+    def say(self, *lines: str) -> None:
+        """As somebody who does not wait for answers."""
+        with self._end("in").open("w") as pipe:
+            pipe.writelines(f"{line}\n" for line in lines)
+
+    def _listens(self) -> bool:
+        try:
+            os.close(os.open(self._end("in"), os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.place)

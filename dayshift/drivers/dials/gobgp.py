@@ -13,25 +13,19 @@ from pydantic import Field, model_validator
 from dayshift.drivers.base import Context, OptionsMap
 from dayshift.drivers.dials.gobgp_speaker import GobgpSpeaker
 from dayshift.drivers.dials.routes.dial import RouteDial
-from dayshift.drivers.dials.routes.options import (
-    Address,
-    RouteOptions,
-    SpeakerOptions,
-    family_of,
+from dayshift.drivers.dials.routes.options import RouteOptions
+from dayshift.drivers.dials.routes.replayed import (
+    Replay,
+    ReplayedSpeakerOptions,
+    check_replayed,
 )
 from dayshift.drivers.process import Argv
 
 
-class GobgpSpeakerOptions(SpeakerOptions):
-    """One GoBGP: the file to replay, its command, and its neighbours of each family.
+class GobgpSpeakerOptions(ReplayedSpeakerOptions):
+    """One GoBGP and its command."""
 
-    `next_hops` are what it announces the routes with.
-    """
-
-    file: str = Field(min_length=1)
     command: Argv
-    ipv4: tuple[Address, ...] = ()
-    ipv6: tuple[Address, ...] = ()
 
 
 class GobgpDial(RouteDial):
@@ -44,21 +38,7 @@ class GobgpDial(RouteDial):
 
         @model_validator(mode="after")
         def _reachable(self) -> Self:
-            for family in sorted({family_of(one) for one in self.prefixes}):
-                for one in self.speakers:
-                    if not (one.ipv4 if family == 4 else one.ipv6):
-                        raise ValueError(
-                            f"speaker {one.name!r} names no neighbour in `ipv{family}`"
-                        )
-                    six = family == 6
-                    hops = [hop for hop in one.next_hops if (":" in hop) == six]
-                    if len(hops) != 1:
-                        raise ValueError(
-                            f"speaker {one.name!r} needs one next hop of IPv{family}"
-                        )
-            files = [one.file for one in self.speakers]
-            if len(set(files)) < len(files):
-                raise ValueError("two speakers have one `file`")
+            check_replayed(self, self.speakers)
             return self
 
     def __init__(
@@ -69,15 +49,10 @@ class GobgpDial(RouteDial):
             GobgpSpeaker(
                 one.name,
                 one.region,
-                context.base_dir / one.file,
+                Replay(one.name, context.base_dir / one.file),
                 one.command,
                 [*one.ipv4, *one.ipv6],
-                {
-                    prefix: hop
-                    for prefix in given.prefixes
-                    for hop in one.next_hops
-                    if (":" in hop) == (":" in prefix)
-                },
+                one.hops(given.prefixes),
                 context,
             )
             for one in given.speakers

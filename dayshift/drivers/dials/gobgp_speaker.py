@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from dayshift.drivers.base import Context
-from dayshift.drivers.dials.routes import kept_file
 from dayshift.drivers.dials.routes.asking import Command
 from dayshift.drivers.dials.routes.layers import Layer
-from dayshift.drivers.dials.routes.mark import Mark, parse_mark
+from dayshift.drivers.dials.routes.mark import Mark
 from dayshift.drivers.dials.routes.options import family_of
+from dayshift.drivers.dials.routes.replayed import Replay
 from dayshift.drivers.dials.routes.speaker import GoBack, Kept, Say, Word
 from dayshift.errors import DriverRetry
 
@@ -31,22 +30,22 @@ class GobgpSpeaker:
         self,
         name: str,
         region: str,
-        file: Path,
+        replay: Replay,
         command: tuple[str, ...],
         neighbours: Sequence[str],
         hops: Mapping[str, str],
         context: Context,
     ) -> None:
         self.name, self.region = name, region
-        self.lock = kept_file.lock_of(file)
-        self._file = file
+        self.lock = replay.lock
+        self._replay = replay
         self._gobgp = Command(name, command, context)
         self._neighbours = tuple(neighbours)
         self._hops = dict(hops)
 
     async def kept(self) -> Kept:
         """The file's mark; alive where gobgpd answers."""
-        mark = self._mark()
+        mark = self._replay.mark()
         try:
             await self._gobgp.text("global")
         except DriverRetry:
@@ -56,13 +55,13 @@ class GobgpSpeaker:
     async def word(self) -> Word:
         """The file's mark, and what every neighbour was told."""
         told = await asyncio.gather(*map(self._told, self._neighbours))
-        return Word(self._mark(), tuple(told))
+        return Word(self._replay.mark(), tuple(told))
 
     async def write(self, mark: Mark, say: Say, back: GoBack | None = None) -> None:
         """Keep mark and routes for the next start, then add or delete the routes."""
         adds = [self._add(prefix) for prefix in self._hops]
         lines = [] if say is Say.WITHDRAWN else [" ".join(words) for words in adds]
-        kept_file.replace(self._file, "\n".join([f"# {mark}", *lines, ""]))
+        self._replay.keep(mark, lines)
         if say is Say.WITHDRAWN:
             adds = [self._rib("del", prefix) for prefix in self._hops]
         elif say is Say.LEAVING:
@@ -76,13 +75,6 @@ class GobgpSpeaker:
 
     def _rib(self, verb: str, prefix: str) -> tuple[str, ...]:
         return ("global", "rib", verb, "-a", f"ipv{family_of(prefix)}", prefix)
-
-    def _mark(self) -> Mark:
-        first = kept_file.load(self._file).partition("\n")[0]
-        mark = parse_mark(first.removeprefix("#"))
-        if mark is None:
-            raise self._gobgp.fault(f"has no mark in the first line of {self._file}")
-        return mark
 
     async def _told(self, neighbour: str) -> Layer:
         family = 6 if ":" in neighbour else 4
