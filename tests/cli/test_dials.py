@@ -52,6 +52,7 @@ def test_every_installed_driver_is_listed_with_what_it_can_do(
     told = json.loads(capsys.readouterr().out)
     assert [one["driver"] for one in told["kinds"]] == sorted(available("dials"))
     assert all(one["says"] and not one["fault"] for one in told["kinds"])
+    assert all(one["offers"] for one in told["kinds"])
     assert told["dials"] == []
     assert main(["dials"]) == 0
     out = capsys.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 
 from dayshift.errors import SettingsInvalid
 from dayshift.runtime import wiring
+from tests.conformance.rigs import context
 from tests.kit.anycast import snippet
 from tests.kit.names import literal
 from tests.kit.writing import ESTATE, edited, estate_of, told
@@ -63,6 +64,35 @@ def test_the_example_of_a_page_is_an_estate(page: str, tmp_path: Path) -> None:
     schema = options.model_json_schema()
     assert schema["additionalProperties"] is False
     assert set(known.model_fields_set) <= set(schema["properties"])
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROUTES])
+def test_what_a_dial_of_the_example_can_do_is_on_offer(
+    page: str, tmp_path: Path
+) -> None:
+    (service,) = estate_of(estate_with(page), tmp_path).services
+    (spec,) = service.dials
+    known = wiring.driver_class("dials", page)
+    able = known(spec.name, spec.ref.options, context(tmp_path)).describe()
+    offers = [(one.kind, one.lease, one.granularity_bp) for one in known.OFFERS]
+    assert (able.kind, able.lease) in [one[:2] for one in offers]
+    assert able.granularity_bp <= max(one[2] for one in offers)
+    assert able.kind is spec.kind
+
+
+def test_the_pause_before_a_withdrawal_is_part_of_how_long_users_go_the_old_way(
+    tmp_path: Path,
+) -> None:
+    (service,) = estate_of(estate_with("bird"), tmp_path).services
+    (spec,) = service.dials
+    dial = wiring.driver_class("dials", "bird")
+
+    def settles_ms(pause: str) -> int:
+        options = {**spec.ref.options, "shut_pause": pause}
+        found = dial(spec.name, options, context(tmp_path)).describe()
+        return int(found.propagation_ms)
+
+    assert settles_ms("2500 ms") - settles_ms("0 ms") == 2_500
 
 
 @pytest.mark.parametrize(("page", "old", "new", "code", "word"), FAULTS)

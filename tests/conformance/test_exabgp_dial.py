@@ -237,12 +237,13 @@ def test_pipes_that_are_not_there_are_named(rig: ExabgpDialRig, tmp_path: Path) 
 def test_options_that_cannot_be_meant_are_refused(rig: ExabgpDialRig) -> None:
     ExabgpDial.Options.model_validate(rig.options)
     first, second = rig.options["speakers"]
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"next_hops": []},
         {"ipv6": []},
         {"file": second["file"]},
         {"pipe": second["pipe"]},
-    ):
+    ]
+    for change in changes:
         with pytest.raises(ValidationError):
             ExabgpDial.Options.model_validate(
                 {**rig.options, "speakers": [{**first, **change}, second]}

@@ -13,22 +13,20 @@ from pydantic import Field, model_validator
 
 from dayshift.drivers.base import Context, OptionsMap
 from dayshift.drivers.dials.bird_speaker import BirdSpeaker
-from dayshift.drivers.dials.routes.dial import RouteDial
+from dayshift.drivers.dials.routes.dial import RouteDial, offered
 from dayshift.drivers.dials.routes.options import (
+    CommandedSpeakerOptions,
     RouteOptions,
-    SpeakerOptions,
     Word,
     family_of,
 )
-from dayshift.drivers.process import Argv
 from dayshift.model.dial import Claim
 
 
-class BirdSpeakerOptions(SpeakerOptions):
+class BirdSpeakerOptions(CommandedSpeakerOptions):
     """One BIRD: its include file, its command, and its sessions of each family."""
 
     file: str = Field(min_length=1)
-    command: Argv
     ipv4: tuple[Word, ...] = ()
     ipv6: tuple[Word, ...] = ()
 
@@ -57,6 +55,7 @@ class BirdDial(RouteDial):
             return self
 
     leases = True
+    OFFERS = (offered(lease=True),)
 
     def __init__(
         self, name: str, options: Options | OptionsMap, context: Context

@@ -125,6 +125,10 @@ class ExecDial:
                 raise ValueError("a region is named twice in `regions`")
             return self
 
+        def commands(self) -> tuple[tuple[str, ...], ...]:
+            """As `RunsCommands`."""
+            return self.read, self.write
+
     OFFERS: ClassVar[tuple[Abilities, ...]] = tuple(
         Abilities(kind, 1, False, Fence.MACHINE, 0) for kind in DialKind
     )

@@ -16,21 +16,19 @@ from dayshift.drivers.dials.frr_speaker import FrrSpeaker
 from dayshift.drivers.dials.routes.dial import RouteDial
 from dayshift.drivers.dials.routes.options import (
     Address,
+    CommandedSpeakerOptions,
     RouteOptions,
-    SpeakerOptions,
     Word,
     family_of,
 )
-from dayshift.drivers.process import Argv
 
 
-class FrrSpeakerOptions(SpeakerOptions):
+class FrrSpeakerOptions(CommandedSpeakerOptions):
     """One FRR: `vtysh`, its neighbours of each family, the map and its entry.
 
     `lock` is a file on this machine that every controller here takes before it writes.
     """
 
-    command: Argv
     lock: str = Field(min_length=1)
     ipv4: tuple[Address, ...] = ()
     ipv6: tuple[Address, ...] = ()

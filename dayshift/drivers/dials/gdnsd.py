@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import dns.name
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ from dayshift.drivers.base import Context, OptionsMap, fresh_claim_reason
 from dayshift.drivers.dials.gdnsd_admin import AdminState
 from dayshift.drivers.dials.names.asking import ASK_MS, TRIES, Asker, EndpointOptions
 from dayshift.drivers.dials.names.caches import ResolverWatch
-from dayshift.drivers.dials.names.options import SECOND_MS, DnsName, once
+from dayshift.drivers.dials.names.options import SECOND_MS, TTL_MS, DnsName, once
 from dayshift.drivers.dials.names.pool import Addresses, Pool
 from dayshift.drivers.dials.names.saying import claim_refused, fault, retry, shares
 from dayshift.drivers.dials.names.steering import Lifetimes, NamesDial, Seen, Wanted
@@ -46,6 +46,10 @@ class InstanceOptions(EndpointOptions):
 class GdnsdDial(NamesDial):
     """A switch over the regions among whose addresses gdnsd chooses."""
 
+    OFFERS: ClassVar[tuple[Abilities, ...]] = (
+        Abilities(DialKind.SWITCH, FULL_BP, False, Fence.MACHINE, TTL_MS),
+    )
+
     class Options(StrictOptions):
         """`addresses` are what gdnsd answers for `name`; `service_type` is how it
         watches them, which names their states. `states` names them where that does not
@@ -61,7 +65,7 @@ class GdnsdDial(NamesDial):
         states: dict[str, tuple[str, ...]] = {}
         instances: tuple[InstanceOptions, ...] = Field(min_length=1)
         resolvers: tuple[EndpointOptions, ...] = ()
-        ttl: Millis = Field(default=300_000, ge=SECOND_MS)
+        ttl: Millis = Field(default=TTL_MS, ge=SECOND_MS)
         ask_timeout: Millis = Field(default=ASK_MS, ge=TRIES)
         ack_timeout: Millis = Field(default=3_000, ge=1)
         one_machine: bool = False

@@ -13,19 +13,16 @@ from pydantic import Field, model_validator
 from dayshift.drivers.base import Context, OptionsMap
 from dayshift.drivers.dials.gobgp_speaker import GobgpSpeaker
 from dayshift.drivers.dials.routes.dial import RouteDial
-from dayshift.drivers.dials.routes.options import RouteOptions
+from dayshift.drivers.dials.routes.options import CommandedSpeakerOptions, RouteOptions
 from dayshift.drivers.dials.routes.replayed import (
     Replay,
     ReplayedSpeakerOptions,
     check_replayed,
 )
-from dayshift.drivers.process import Argv
 
 
-class GobgpSpeakerOptions(ReplayedSpeakerOptions):
+class GobgpSpeakerOptions(ReplayedSpeakerOptions, CommandedSpeakerOptions):
     """One GoBGP and its command."""
-
-    command: Argv
 
 
 class GobgpDial(RouteDial):

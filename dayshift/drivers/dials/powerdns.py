@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import dns.name
 from pydantic import Field, model_validator
@@ -18,7 +18,7 @@ from dayshift.drivers.base import Context, OptionsMap
 from dayshift.drivers.dials.names.alone import MachineLock
 from dayshift.drivers.dials.names.asking import Asker, EndpointOptions
 from dayshift.drivers.dials.names.caches import ResolverWatch
-from dayshift.drivers.dials.names.options import NamesOptions, once
+from dayshift.drivers.dials.names.options import NamesOptions, offered, once
 from dayshift.drivers.dials.names.saying import retry
 from dayshift.drivers.dials.names.steering import Authority, RecordsDial
 from dayshift.drivers.dials.powerdns_api import PowerdnsApi
@@ -28,6 +28,7 @@ from dayshift.drivers.dials.powerdns_authority import (
     Place,
     PlainAuthority,
 )
+from dayshift.limits import FULL_BP
 from dayshift.model.dial import Abilities, DialKind, Fence, Setting
 from dayshift.model.units import elapsed_ms
 
@@ -42,7 +43,17 @@ class AuthorityOptions(EndpointOptions):
 
 
 class PowerdnsDial(RecordsDial):
-    """Address records of one name at PowerDNS authorities with an API."""
+    """Address records of one name at PowerDNS authorities with an API.
+
+    On offer are plain records with one address in each region, where more of them weigh
+    finer, and Lua records.
+    """
+
+    OFFERS: ClassVar[tuple[Abilities, ...]] = (
+        offered(DialKind.SPLIT, FULL_BP, Fence.MACHINE),
+        offered(DialKind.SPLIT, 1, Fence.MACHINE),
+        offered(DialKind.SWITCH, FULL_BP, Fence.MACHINE),
+    )
 
     class Options(NamesOptions):
         """`records` says how shares are written; `samples` how many questions each look

@@ -7,7 +7,7 @@ asks every authority as users do. Not here: the update itself (`rfc2136_update`)
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import dns.name
 from pydantic import Field, model_validator
@@ -15,10 +15,11 @@ from pydantic import Field, model_validator
 from dayshift.drivers.base import Context, OptionsMap
 from dayshift.drivers.dials.names.asking import Asker, EndpointOptions
 from dayshift.drivers.dials.names.caches import ResolverWatch
-from dayshift.drivers.dials.names.options import NamesOptions, once
+from dayshift.drivers.dials.names.options import NamesOptions, offered, once
 from dayshift.drivers.dials.names.steering import RecordsDial
 from dayshift.drivers.dials.rfc2136_update import TsigOptions, UpdatedAuthority
-from dayshift.model.dial import Abilities, Fence
+from dayshift.limits import FULL_BP
+from dayshift.model.dial import Abilities, DialKind, Fence
 
 
 class AuthorityOptions(EndpointOptions):
@@ -29,7 +30,15 @@ class AuthorityOptions(EndpointOptions):
 
 
 class Rfc2136Dial(RecordsDial):
-    """Address records of one name at authorities that take DNS UPDATE."""
+    """Address records of one name at authorities that take DNS UPDATE.
+
+    On offer is a split over regions with one address each; more of them weigh finer.
+    """
+
+    OFFERS: ClassVar[tuple[Abilities, ...]] = (
+        offered(DialKind.SPLIT, FULL_BP, Fence.DEVICE),
+        offered(DialKind.SWITCH, FULL_BP, Fence.DEVICE),
+    )
 
     class Options(NamesOptions):
         """`authorities` are all that answer for the name; `tsig` signs the updates."""

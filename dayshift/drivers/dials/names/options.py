@@ -16,11 +16,12 @@ from pydantic import AfterValidator, Field, model_validator
 from dayshift.drivers.dials.names.asking import ASK_MS, TRIES, EndpointOptions
 from dayshift.drivers.dials.names.pool import Addresses, Pool
 from dayshift.drivers.dials.names.steering import Lifetimes
-from dayshift.model.dial import DialKind
+from dayshift.model.dial import Abilities, Caching, DialKind, Fence
 from dayshift.options import Millis, StrictOptions
 
 CLAIM_LABEL = "_dayshift"
 SECOND_MS = 1_000
+TTL_MS, TTL_LOW_MS = 300_000, 5_000
 
 
 def _absolute(text: str) -> str:
@@ -49,8 +50,8 @@ class NamesOptions(StrictOptions):
     name: DnsName
     kind: DialKind = DialKind.SPLIT
     addresses: Addresses = Field(min_length=2)
-    ttl: Millis = Field(default=300_000, ge=SECOND_MS, le=86_400_000)
-    ttl_low: Millis = Field(default=5_000, ge=SECOND_MS)
+    ttl: Millis = Field(default=TTL_MS, ge=SECOND_MS, le=86_400_000)
+    ttl_low: Millis = Field(default=TTL_LOW_MS, ge=SECOND_MS)
     resolvers: tuple[EndpointOptions, ...] = ()
     ask_timeout: Millis = Field(default=ASK_MS, ge=TRIES)
     ack_timeout: Millis = Field(default=2_000, ge=1)
@@ -78,6 +79,12 @@ class NamesOptions(StrictOptions):
     @property
     def pool(self) -> Pool:
         return Pool(self.addresses, self.kind)
+
+
+def offered(kind: DialKind, step_bp: int, fence: Fence) -> Abilities:
+    """What a dial of records can do with the usual options."""
+    caching = Caching(TTL_MS, TTL_LOW_MS)
+    return Abilities(kind, step_bp, False, fence, TTL_MS, caching)
 
 
 def once(what: str, values: Iterable[str]) -> None:

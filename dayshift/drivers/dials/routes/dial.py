@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -19,7 +20,7 @@ from dayshift.drivers.dials.routes.asking import RETRY_MS
 from dayshift.drivers.dials.routes.lock import locked
 from dayshift.drivers.dials.routes.looking import Looking
 from dayshift.drivers.dials.routes.mark import Mark, switch
-from dayshift.drivers.dials.routes.options import RouteOptions
+from dayshift.drivers.dials.routes.options import SHUT_PAUSE_MS, RouteOptions
 from dayshift.drivers.dials.routes.speaker import GoBack, Say, Speaker
 from dayshift.errors import Driver, DriverFault, DriverRetry, Reason, Refused
 from dayshift.limits import FULL_BP
@@ -43,10 +44,17 @@ PROPAGATION_MS = 100
 LOCK_MS = 2_000
 
 
+def offered(lease: bool) -> Abilities:
+    """What a dial of routes can do with the usual options."""
+    propagation_ms = PROPAGATION_MS + SHUT_PAUSE_MS
+    return Abilities(DialKind.SWITCH, FULL_BP, lease, Fence.MACHINE, propagation_ms)
+
+
 class RouteDial:
     """The dial; a daemon's own class builds the speakers."""
 
     leases = False
+    OFFERS: ClassVar[tuple[Abilities, ...]] = (offered(lease=False),)
 
     def __init__(
         self,
@@ -65,12 +73,13 @@ class RouteDial:
         self._left_alone = False
 
     def describe(self) -> Abilities:
+        """During the pause before a withdrawal users may still go the old way."""
         return Abilities(
             kind=DialKind.SWITCH,
             granularity_bp=FULL_BP,
             lease=self.leases,
             fence=Fence.DEVICE if self._options.one_machine else Fence.MACHINE,
-            propagation_ms=PROPAGATION_MS,
+            propagation_ms=PROPAGATION_MS + self._options.shut_pause,
         )
 
     async def close(self) -> None:

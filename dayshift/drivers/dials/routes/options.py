@@ -24,6 +24,7 @@ def _address(text: str) -> str:
     return str(ip_address(text))
 
 
+SHUT_PAUSE_MS = 1_000
 Prefix = Annotated[str, AfterValidator(_prefix)]
 Address = Annotated[str, AfterValidator(_address)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=63)]
@@ -40,6 +41,20 @@ class SpeakerOptions(StrictOptions):
     name: Word
     region: Word
     next_hops: tuple[Address, ...] = ()
+
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """What is run to talk to it."""
+        return ()
+
+
+class CommandedSpeakerOptions(SpeakerOptions):
+    """One speaker that is talked to by its daemon's own `command`."""
+
+    command: Argv
+
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """What is run to talk to it."""
+        return (self.command,)
 
 
 class PeerKind(StrEnum):
@@ -75,7 +90,7 @@ class RouteOptions(StrictOptions):
     regions: tuple[Word, ...] = Field(min_length=2)
     prefixes: tuple[Prefix, ...] = Field(min_length=1)
     peers: tuple[PeerOptions, ...] = ()
-    shut_pause: Annotated[Millis, Field(le=3_000)] = 1_000
+    shut_pause: Annotated[Millis, Field(le=3_000)] = SHUT_PAUSE_MS
     settle: Annotated[Millis, Field(gt=0, le=3_000)] = 2_000
     one_machine: bool = False
 
@@ -83,6 +98,12 @@ class RouteOptions(StrictOptions):
         """The speakers, whatever else the daemon's own options say of each."""
         found: Sequence[SpeakerOptions] = self.__dict__["speakers"]
         return found
+
+    def commands(self) -> tuple[tuple[str, ...], ...]:
+        """As `RunsCommands`."""
+        speakers = [argv for one in self.of_speakers() for argv in one.commands()]
+        peers = [argv for one in self.peers for argv in (one.command, one.kernel)]
+        return tuple(argv for argv in [*speakers, *peers] if argv)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
