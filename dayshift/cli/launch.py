@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec.structs import replace
 
-from dayshift.cli import controller, say
+from dayshift.cli import controller, fitting, say
 from dayshift.cli.confirming import confirm
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.foreground import Asked, Foreground, Manner
@@ -68,6 +70,7 @@ def _open(workspace: Workspace, estate: Estate) -> Session:
 
 def _begin(cli: Cli, plan: Plan, yes: bool) -> None:
     faults = review.faults(plan)
+    faults += asyncio.run(fitting.faults(Workspace(cli.base), plan))
     if faults:
         raise Refused(faults[0])
     if not cli.as_json:

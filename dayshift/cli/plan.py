@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from dayshift.cli import files, looking, placing, say
+from dayshift.cli import files, fitting, looking, placing, say
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.plan_gate import GateSight, gate_sights
 from dayshift.cli.plan_page import lines
@@ -56,6 +56,7 @@ def plan(
         *absence_faults(made),
         *capacity_faults(made, offline),
         *placing.plan_faults(made, able, controller_name(estate)),
+        *asyncio.run(fitting.faults(workspace, made, able)),
     )
     if cli.as_json:
         say.document(_document(made, able, sights, found))

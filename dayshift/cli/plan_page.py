@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dayshift.cli.plan_gate import GateSight, gate_lines
 from dayshift.core import review, steering, times
-from dayshift.model.dial import Abilities, Caching
+from dayshift.core import steps as steps_of
+from dayshift.model.dial import Abilities, Caching, Setting
 from dayshift.model.estate import Interrupt, WorkStep
 from dayshift.model.plan import PassPlan, Plan, Stage
 from dayshift.model.units import Row, percent
@@ -43,8 +44,9 @@ def lines(
 def _pass(plan: Plan, one: PassPlan) -> Iterator[str]:
     steps = times.steps(plan, one.region)
     policy = plan.estate.policy
+    standing = dict(plan.baseline)
     for stage in one.drain:
-        yield f"   out    {_stage(stage)}"
+        yield f"   out    {_stage(stage)}{_flips(stage, standing)}"
     yield from _layers(plan, one)
     for duty, to in sorted(one.duties_to.items()):
         yield f"   duty   {duty} goes to {to}"
@@ -59,7 +61,10 @@ def _pass(plan: Plan, one: PassPlan) -> Iterator[str]:
     version = f" of version {expect}" if expect else ""
     yield f"   probe  {policy.probe_streak} good answers in a row{version}"
     for stage in one.ramp:
-        yield f"   back   {_stage(stage)}, under the gate"
+        yield f"   back   {_stage(stage)}, under the gate{_flips(stage, standing)}"
+    for service in steps_of.all_or_nothing(plan, one):
+        yield f"   steps  {service} has on/off dials alone: all or nothing, so this"
+        yield "          pass makes no stop in between (policy.drain, policy.ramp)"
     yield f"   soak   {words.span(policy.soak_ms)}"
     yield f"   times  {_limits(plan, steps)}"
 
@@ -96,6 +101,16 @@ def _stage(stage: Stage) -> str:
         for service, row in sorted(stage.served.items())
     ]
     return f"{words.short_share(stage.share_bp):>5}  {'; '.join(rows)}"
+
+
+def _flips(stage: Stage, standing: dict[str, Setting]) -> str:
+    """Which on/off dials the stage turns; what stands is brought up to it."""
+    turned = [
+        f"{dial} {'on' if on else 'off'} for {region}"
+        for dial, region, on in steps_of.flips(stage, standing)
+    ]
+    standing |= {move.dial: move.setting for move in stage.moves}
+    return f"; {', '.join(turned)}" if turned else ""
 
 
 def _row(row: Row) -> str:

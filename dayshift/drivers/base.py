@@ -97,6 +97,15 @@ class RunsCommands(Protocol):
 
 
 @runtime_checkable
+class KnowsItsSteps(Protocol):
+    """A dial that can tell which settings it could hold exactly, without asking."""
+
+    def misfit(self, setting: Setting) -> str | None:
+        """Why it could not, in words that follow "the setting"; None if it can."""
+        ...
+
+
+@runtime_checkable
 class PreparedDial(Protocol):
     """A dial whose settings live on in caches, as `caching` in its abilities says.
 

@@ -172,7 +172,7 @@ class ExecDial:
         lease_ms: int = 0,
     ) -> None:
         """Compare the claim, then let the writing command write, under one lock."""
-        why = setting_reason(setting, token) or self._setting_reason(setting)
+        why = setting_reason(setting, token) or self.misfit(setting)
         if why:
             raise self._refused("SETTING-REFUSED", f"the setting {why}", token)
         leased = self._options.lease and revert_to is not None
@@ -233,7 +233,7 @@ class ExecDial:
         elif setting is None:
             fault = fault or "it shows no setting"
         elif not fault:
-            why = setting.fault() or self._setting_reason(setting)
+            why = setting.fault() or self.misfit(setting)
             fault = f"what it shows {why}" if why else ""
         return InstanceReading(one.instance, setting, claim, fault, one.expires_ms)
 
@@ -293,7 +293,8 @@ class ExecDial:
                 )
             ) from None
 
-    def _setting_reason(self, setting: Setting) -> str | None:
+    def misfit(self, setting: Setting) -> str | None:
+        """As `KnowsItsSteps`."""
         regions, kind = set(self._options.regions), self._options.kind
         if setting.kind is not kind:
             return f"is a {setting.kind}, this dial is a {kind}"

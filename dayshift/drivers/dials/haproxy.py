@@ -153,7 +153,7 @@ class HaproxyDial:
 
         `revert_to` and `lease_ms` have no effect: HAProxy has nothing that expires.
         """
-        why = setting_reason(setting, token) or self._setting_reason(setting)
+        why = setting_reason(setting, token) or self.misfit(setting)
         if why:
             raise self._refused("SETTING-REFUSED", f"the setting {why}", setting)
         await self._whole.run(self._install(setting, token, last=False))
@@ -212,7 +212,8 @@ class HaproxyDial:
                 left,
             )
 
-    def _setting_reason(self, setting: Setting) -> str | None:
+    def misfit(self, setting: Setting) -> str | None:
+        """As `KnowsItsSteps`."""
         if setting.kind is not DialKind.SPLIT:
             return f"is a {setting.kind}, this dial is a split"
         if set(setting.rows) != {ALL}:

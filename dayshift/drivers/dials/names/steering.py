@@ -197,17 +197,24 @@ class NamesDial:
             )
 
     def _check_setting(self, setting: Setting, token: Token) -> None:
-        why, known = setting_reason(setting, token), list(self._pool.regions)
-        if why is None and setting.kind is not self._pool.kind:
-            why = f"is a {setting.kind}, this dial is a {self._pool.kind}"
-        if why is None and set(setting.rows) != {ALL}:
-            why = f"has rows {sorted(setting.rows)}, this dial has one"
-        if why is None and sorted(setting.rows[ALL]) != known:
-            why = f"names the regions {sorted(setting.rows[ALL])}, the dial has {known}"
-        if why is None and not self._expressible(setting):
-            why = f"cannot be told by these addresses ({self._steps()})"
+        why = setting_reason(setting, token) or self.misfit(setting)
         if why:
             raise setting_refused(self.name, why, setting)
+
+    def misfit(self, setting: Setting) -> str | None:
+        """As `KnowsItsSteps`."""
+        known = list(self._pool.regions)
+        if setting.kind is not self._pool.kind:
+            return f"is a {setting.kind}, this dial is a {self._pool.kind}"
+        if set(setting.rows) != {ALL}:
+            return f"has rows {sorted(setting.rows)}, this dial has one"
+        if sorted(setting.rows[ALL]) != known:
+            return (
+                f"names the regions {sorted(setting.rows[ALL])}, the dial has {known}"
+            )
+        if not self._expressible(setting):
+            return f"cannot be told by these addresses ({self._steps()})"
+        return None
 
     def _expressible(self, setting: Setting) -> bool:
         """True when the records can say this setting exactly."""

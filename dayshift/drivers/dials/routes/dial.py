@@ -307,14 +307,7 @@ class RouteDial:
         )
 
     def _check_setting(self, setting: Setting, token: Token) -> None:
-        why = setting_reason(setting, token)
-        if why is None and setting.kind is not DialKind.SWITCH:
-            why = f"is a {setting.kind}, this dial is a switch"
-        if why is None and set(setting.rows) != {ALL}:
-            why = f"has rows {sorted(setting.rows)}, a switch has one"
-        if why is None and set(setting.rows[ALL]) != set(self._options.regions):
-            named, known = sorted(setting.rows[ALL]), sorted(self._options.regions)
-            why = f"names the regions {named}, the dial has {known}"
+        why = setting_reason(setting, token) or self.misfit(setting)
         if why:
             raise Refused(
                 Reason(
@@ -325,6 +318,17 @@ class RouteDial:
                     next="`dayshift plan` again",
                 )
             )
+
+    def misfit(self, setting: Setting) -> str | None:
+        """As `KnowsItsSteps`."""
+        if setting.kind is not DialKind.SWITCH:
+            return f"is a {setting.kind}, this dial is a switch"
+        if set(setting.rows) != {ALL}:
+            return f"has rows {sorted(setting.rows)}, a switch has one"
+        if set(setting.rows[ALL]) != set(self._options.regions):
+            named, known = sorted(setting.rows[ALL]), sorted(self._options.regions)
+            return f"names the regions {named}, the dial has {known}"
+        return None
 
     def _fault(self, code: str, what: str, because: str) -> DriverFault:
         way = "mend the instance, then `dayshift check`"

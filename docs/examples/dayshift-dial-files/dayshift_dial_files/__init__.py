@@ -102,7 +102,7 @@ class FilesDial:
         lease_ms: int = 0,
     ) -> None:
         """Refuse what must not be; then every device that answers."""
-        why = setting_reason(setting, token) or self._setting_reason(setting)
+        why = setting_reason(setting, token) or self.misfit(setting)
         if why:
             raise self._refused(f"the setting {why}")
         self._write(setting, token)
@@ -151,7 +151,8 @@ class FilesDial:
                 raise DriverRetry(why, RETRY_MS)
             yield
 
-    def _setting_reason(self, setting: Setting) -> str | None:
+    def misfit(self, setting: Setting) -> str | None:
+        """Why this dial could not hold it, for the plan as well."""
         if setting.kind is not DialKind.SPLIT or set(setting.rows) != {ALL}:
             return "is not one row of shares"
         if set(setting.rows[ALL]) != set(self._options.regions):
