@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dayshift.cli.plan_gate import GateSight, gate_lines
 from dayshift.core import review, steering, times
 from dayshift.core import steps as steps_of
-from dayshift.model.dial import Abilities, Caching, Setting
+from dayshift.model.dial import Abilities, Caching, DialKind, Setting
 from dayshift.model.estate import Interrupt, WorkStep
 from dayshift.model.plan import PassPlan, Plan, Stage
 from dayshift.model.units import Row, percent
@@ -162,11 +162,11 @@ def _dials(able: Mapping[str, Abilities]) -> Iterator[str]:
             else "no lease: with every controller dead it stays as it is (fails static)"
         )
         fence = words.fence(one.fence)
-        yield (
-            f"dial       {name}: {one.kind.value} in steps of "
-            f"{percent(one.granularity_bp)}, settles within "
-            f"{one.propagation_ms} ms, {fence}"
-        )
+        steps = f"{one.kind.value} in steps of {percent(one.granularity_bp)}"
+        if one.kind is DialKind.SWITCH:
+            steps = f"{one.kind.value}, on or off"
+        settles = f"settles within {one.propagation_ms} ms"
+        yield f"dial       {name}: {steps}, {settles}, {fence}"
         yield f"           {dead}"
         if one.caching is not None:
             yield from _cached(one.caching)

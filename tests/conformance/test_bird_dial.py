@@ -55,7 +55,7 @@ def test_the_page_brings_bfd_up_in_every_session(rig: BirdDialRig) -> None:
 
 def test_the_region_says_that_it_is_leaving_before_it_goes(rig: BirdDialRig) -> None:
     async def check() -> None:
-        dial = altered(rig, shut_pause="1500 ms")
+        dial = altered(rig, shut_pause="3 s")
         write = asyncio.create_task(dial.set(BER, token(claim(1))))
         leaving = ["show", "route", "192.0.2.1/32", "all"]
         router = rig.frame.router
@@ -63,8 +63,12 @@ def test_the_region_says_that_it_is_leaving_before_it_goes(rig: BirdDialRig) -> 
             assert not write.done()
         assert rig.frame.rests("ber")
         assert "via 10.0.1.2" in router.ask(*leaving)
-        assert (await dial.read()).fault
+        now = await dial.read()
+        assert (now.fault, now.setting) == ("", None)
+        assert [one.setting for one in now.instances] == [BOTH, BER]
+        assert (await altered(rig).read()).fault, "nobody else knows that it is leaving"
         await write
+        assert (await dial.read()).setting == BER
         assert "10.0.1.2" not in router.ask(*leaving)
 
     asyncio.run(check())

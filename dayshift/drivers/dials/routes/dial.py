@@ -71,6 +71,8 @@ class RouteDial:
         self._looking = Looking(options, context)
         self._under_way: asyncio.Task[None] | None = None
         self._left_alone = False
+        self._moving: set[str] = set()
+        """Speakers between two marks, because this very process is writing them."""
 
     def describe(self) -> Abilities:
         """During the pause before a withdrawal users may still go the old way."""
@@ -86,13 +88,17 @@ class RouteDial:
         await self._ended()
 
     async def read(self) -> DialReading:
-        """What every layer shows of every speaker."""
+        """What every layer shows of every speaker.
+
+        One that is being written shows the old until it shows the new: a region that is
+        leaving is still on.
+        """
         if self._left_alone:
             await self._ended()
-        found = await self._looking.at(self._speakers)
+        found = await self._looking.at(self._speakers, {*self._moving})
         if any(one.fault for one in found):
             await self._clock.sleep(DISAGREE_MS)
-            found = await self._looking.at(self._speakers)
+            found = await self._looking.at(self._speakers, {*self._moving})
         return DialReading(self.name, self._clock.now(), found)
 
     async def set(
@@ -139,7 +145,10 @@ class RouteDial:
         await self._ended()
 
         async def run() -> None:
-            await write()
+            try:
+                await write()
+            finally:
+                self._moving = set()
 
         task = self._under_way = asyncio.create_task(run())
         try:
@@ -158,6 +167,7 @@ class RouteDial:
     ) -> None:
         async with self._writing():
             alive = await self._check_claims(token)
+            self._moving = {one.name for one in self._speakers}
             on = [one for one in self._speakers if row[one.region]]
             off = [one for one in self._speakers if not row[one.region]]
             mark = Mark(token.claim, row)

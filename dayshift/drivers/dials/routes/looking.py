@@ -7,7 +7,7 @@ contradicts the mark is a fault that names layer, device and both values.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dayshift.drivers.base import Context
 from dayshift.drivers.dials.routes.layers import Hops, Layer, Peer
@@ -29,7 +29,15 @@ class Looking:
         self._hops = {one.name: one.next_hops for one in options.of_speakers()}
         self._peers = [Peer(one, options.prefixes, context) for one in options.peers]
 
-    async def at(self, speakers: Sequence[Speaker]) -> tuple[InstanceReading, ...]:
+    async def at(
+        self, speakers: Sequence[Speaker], moving: Collection[str] = ()
+    ) -> tuple[InstanceReading, ...]:
+        """Every speaker as its layers show it.
+
+        Args:
+            moving: names of those that are being written right now: what their layers
+                show is between two marks, which is no fault.
+        """
         answers = await asyncio.gather(
             *(one.tables() for one in self._peers), return_exceptions=True
         )
@@ -42,11 +50,16 @@ class Looking:
             else:
                 tables.append((peer, answer))
         return tuple(
-            await asyncio.gather(*(self._look(one, tables, silent) for one in speakers))
+            await asyncio.gather(
+                *(
+                    self._look(one, tables, silent, one.name in moving)
+                    for one in speakers
+                )
+            )
         )
 
     async def _look(
-        self, speaker: Speaker, tables: Tables, silent: str
+        self, speaker: Speaker, tables: Tables, silent: str, moves: bool
     ) -> InstanceReading:
         try:
             word = await speaker.word()
@@ -58,9 +71,9 @@ class Looking:
                 peer.layer(name, hops, self._hops[speaker.name]) for name, hops in found
             ]
         setting, fault = self._joined(speaker, word, layers)
-        fault = word.fault or fault or silent
+        fault = "" if moves else word.fault or fault
         return InstanceReading(
-            speaker.name, setting, word.mark.claim, fault, word.expires_ms
+            speaker.name, setting, word.mark.claim, fault or silent, word.expires_ms
         )
 
     def _joined(
