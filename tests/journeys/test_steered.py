@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.conformance.route_rigs import BirdDialRig
+from tests.conformance.route_rigs import BER, BOTH, BirdDialRig
 from tests.kit.anycast import PREFIXES, REGIONS, bird_transit
 from tests.kit.daemons import eventually
 from tests.kit.envoys import free_ports
@@ -26,7 +27,14 @@ ADDRESSES = {
 }
 
 
-def passes(one: Steered, users: Users) -> int:
+class Lie(NamedTuple):
+    """The device of a drained region goes back to what it was and keeps the claim."""
+
+    tell: Callable[[], None]
+    mend: Callable[[], None]
+
+
+def passes(one: Steered, users: Users, lie: Lie | None = None) -> int:
     """A change, then out and back by hand; how many requests were lost on the way."""
     eventually(lambda: set(users.answers()) == set(REGIONS), "both regions have users")
     begun = users.seen()
@@ -35,10 +43,22 @@ def passes(one: Steered, users: Users) -> int:
     drained = users.seen()
     eventually(lambda: users.seen() > drained + RATE, "users go on")
     assert set(users.answers(drained)) == {"ber"}
-    told += typed(one, "check") + typed(one, "return", "fra", *NO_QUESTIONS)
+    told += typed(one, "check")
+    back = ["return", "fra", *NO_QUESTIONS]
+    if lie:
+        lie.tell()
+        held = one.dayshift(*back)
+        assert held.returncode != 0
+        for word in ("HELD", "DRIFT", "anycast", "fra 100.00 %", "fra 0.00 %"):
+            assert word in held.stdout
+        lie.mend()
+        back = ["retry", *NO_QUESTIONS]
+    told += typed(one, *back)
     assert "cannot be read" not in told, "a false alarm"
-    back = users.seen()
-    eventually(lambda: set(users.answers(back)) >= set(REGIONS), "fra has users again")
+    returned = users.seen()
+    eventually(
+        lambda: set(users.answers(returned)) >= set(REGIONS), "fra has users again"
+    )
     typed(one, "audit")
     answers = users.answers(begun)
     print(f"\n{dict(answers)}")
@@ -104,13 +124,16 @@ def test_a_change_a_drain_and_a_return_by_routes(tmp_path: Path) -> None:
         one = Steered(tmp_path, found, dial, probes, {}, near)
         addresses = [prefix.split("/")[0] for prefix in PREFIXES]
         log = tmp_path / "users.log"
+        back = partial(rig.tamper, 0, BOTH)
+        lie = Lie(back, partial(rig.tamper, 0, BER))
+
         try:
             rig.reset()
             with (
                 regions(*found),
                 users(log, RATE, DOOR, *addresses, inside=near) as crowd,
             ):
-                assert passes(one, crowd) <= 2
+                assert passes(one, crowd, lie) <= 2
             assert frame.rests(*REGIONS)
         finally:
             rig.close()
