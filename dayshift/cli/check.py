@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dayshift.cli import checking, files, looking, placing, say, storing
+from dayshift.cli import checking, files, fitting, looking, placing, say, storing
 from dayshift.cli.checking import Finding
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.telling import peek
@@ -41,6 +41,7 @@ def check(cli: Cli) -> int:
     me = controller_name(estate)
     found = [
         *checking.findings(estate, state, seen.sight, seen.abilities),
+        *asyncio.run(fitting.findings(workspace, estate, seen.abilities)),
         *placing.findings(estate, seen.abilities, me),
         *(storing.store_findings(stored) if stored else ()),
     ]

@@ -8,12 +8,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from dayshift.cli import looking
+from dayshift.cli.checking import Finding
 from dayshift.cli.everywhere import ESTATE_FILE
-from dayshift.core import steps
+from dayshift.core import planner, steps
 from dayshift.drivers.base import KnowsItsSteps
-from dayshift.errors import Reason
+from dayshift.errors import Reason, Refused
 from dayshift.model.dial import Abilities, Setting
-from dayshift.model.plan import Plan
+from dayshift.model.estate import Estate
+from dayshift.model.plan import Plan, Verb
 from dayshift.runtime import wiring
 from dayshift.runtime.clock import RealClock
 from dayshift.runtime.session import Workspace, context
@@ -41,6 +43,21 @@ async def faults(
     finally:
         await drivers.close()
     return tuple(_located(workspace.base / ESTATE_FILE, one) for one in found)
+
+
+async def findings(
+    workspace: Workspace, estate: Estate, able: Mapping[str, Abilities]
+) -> list[Finding]:
+    """What `check` says of it: as if every region were maintained."""
+    change = planner.simple_change("check", estate.region_names(), "")
+    try:
+        plan = planner.make(estate, change, Verb.MAINTAIN)
+    except Refused:
+        return []  # `check` says of each region why nobody could take it over.
+    found = await faults(workspace, plan, able)
+    if not found:
+        return [Finding("steps", "dials", "can hold every stop of drain and ramp")]
+    return [Finding("steps", "dials", one.what, one) for one in found]
 
 
 def _located(path: Path, fault: steps.Fault) -> Reason:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from dayshift.cli import files, looking, say
+from dayshift.cli import files, fitting, looking, say
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.plan import measure
 from dayshift.cli.rehearse_page import page
@@ -103,6 +103,7 @@ def _plan(cli: Cli, change: Path, measured: bool) -> Plan:
     wanted = files.load_change(cli, change, estate)
     made = make_plan(estate, wanted, Verb.MAINTAIN)
     found = review.faults(made)
+    found += asyncio.run(fitting.faults(Workspace(cli.base), made))
     if found:
         raise Refused(found[0])
     if measured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -57,15 +58,32 @@ def test_shares_that_no_number_of_addresses_gives_are_refused(
 
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize(
-    "argv", [["run", "change.yaml"], ["drain", "fra"], ["return", "fra"]]
+    "argv",
+    [
+        ["run", "change.yaml", "--yes"],
+        ["drain", "fra", "--yes"],
+        ["return", "fra", "--yes"],
+        ["rehearse", "change.yaml", "--runs", "1"],
+    ],
 )
 def test_no_run_begins_that_its_dials_would_stop(
     argv: list[str], capsys: Captured
 ) -> None:
     write("rfc2136")
-    assert main([*argv, "--yes"]) == 5
+    assert main(argv) == 5
     assert capsys.readouterr().err.startswith("STEP-TOO-FINE: ")
     assert not Path(".dayshift/journal.db").exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_a_check_of_the_estate_finds_it_before_there_is_a_change(
+    capsys: Captured,
+) -> None:
+    write("rfc2136")
+    assert main(["check", "--json"]) == 5
+    told = json.loads(capsys.readouterr().out)
+    found = [one for one in told["findings"] if one["kind"] == "steps"]
+    assert [one["reason"]["code"] for one in found] == ["STEP-TOO-FINE"] * 2
 
 
 @pytest.mark.usefixtures("place")
