@@ -1,4 +1,4 @@
-"""BIRDs behind agents: each agent knows the speakers of its own region alone."""
+"""Speakers behind agents: each agent knows those of its own region alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dayshift.errors import DriverRetry, Refused
 from dayshift.model.dial import DialKind, Fence
 from dayshift.runtime.clock import RealClock
 from tests.conformance.rigs import claim, context, token
-from tests.conformance.route_rigs import BER, BOTH, FRA, BirdDialRig
+from tests.conformance.route_rigs import BER, BOTH, FRA, RouteRig
 from tests.kit.agents import AgentProcess, Authority
 
 pytestmark = pytest.mark.journey
@@ -25,14 +25,14 @@ LEASE_MS = 2_000
 class Remote:
     """The dial through two agents."""
 
-    def __init__(self, rig: BirdDialRig, place: Path) -> None:
+    def __init__(self, driver: str, rig: RouteRig, place: Path) -> None:
         self.rig, self.place = rig, place
         authority = Authority(place / "ca")
         self.agents = [
             AgentProcess(
                 place / speaker["region"],
                 authority,
-                "bird",
+                driver,
                 {**rig.options, "speakers": [speaker]},
                 name=f"edge-{speaker['region']}",
                 dials=["anycast"],
@@ -46,10 +46,11 @@ class Remote:
         return RemoteDial("anycast", DialKind.SWITCH, links, RealClock())
 
 
-@pytest.fixture
-def remote(birds: BirdDialRig, tmp_path: Path) -> Iterator[Remote]:
-    birds.reset()
-    found = Remote(birds, tmp_path)
+@pytest.fixture(params=["bird", "exabgp"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Remote]:
+    rig: RouteRig = request.getfixturevalue(f"{request.param}s")
+    rig.reset()
+    found = Remote(request.param, rig, tmp_path)
     with ExitStack() as stack:
         for one in found.agents:
             stack.callback(one.stop)
