@@ -55,6 +55,13 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
         self._trouble = ""
+        self.went_back = 0
+        """How often since this process began."""
+
+    def lease_left_ms(self) -> int | None:
+        """How long what is armed still runs; None where nothing is."""
+        lease = self._entry.lease
+        return lease.left_ms(self._clock.now()) if lease else None
 
     def describe(self) -> Abilities:
         return self.dial.describe()
@@ -62,8 +69,7 @@ class Keeper:
     async def read(self) -> tuple[InstanceReading, ...]:
         """What the device says, with what the agent alone knows."""
         reading = await self.dial.read()
-        lease, fence = self._entry.lease, self._entry.fence
-        left = lease.left_ms(self._clock.now()) if lease else None
+        fence, left = self._entry.fence, self.lease_left_ms()
         epoch = fence.epoch if fence else 0
         return tuple(
             replace(one, expires_ms=left, fence=epoch, fault=one.fault or self._trouble)
@@ -159,8 +165,7 @@ class Keeper:
         """Go back when a lease runs out; for ever."""
         while True:
             self._changed.clear()
-            lease = self._entry.lease
-            left = lease.left_ms(self._clock.now()) if lease else None
+            left = self.lease_left_ms()
             if left == 0:
                 left = await self._go_back()
             if left is None:
@@ -188,6 +193,7 @@ class Keeper:
                 self._say(f"{self.name}: {self._trouble}")
                 return RETRY_MS
             self._trouble = ""
+            self.went_back += 1
             self._say(f"{self.name}: nobody renewed; went back to {to.rows}")
             return None
 

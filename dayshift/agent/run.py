@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import signal
 import sys
-from functools import partial
+from collections.abc import Awaitable, Callable
 
+from dayshift.agent import watchdog
 from dayshift.agent.keeper import Keeper
 from dayshift.agent.ledger import Ledger
+from dayshift.agent.metrics import Metrics
 from dayshift.agent.server import Server
-from dayshift.agent.settings import Agent
-from dayshift.drivers.agents import tls
+from dayshift.agent.settings import Address, Agent
+from dayshift.drivers.agents.trust import Trust
 from dayshift.drivers.base import Context
 from dayshift.errors import DriverFault, Reason
 from dayshift.model.units import Clock
@@ -37,34 +39,46 @@ async def serve(agent: Agent) -> None:
     ledger = Ledger(agent.state_dir)
     ledger.open()
     secrets = Secrets(agent.base_dir)
-    make_tls = partial(
-        tls.context, agent.tls, agent.base_dir, secrets.resolve, server=True
-    )
-    make_tls()
+    trust = Trust(agent.tls, agent.base_dir, secrets.resolve, server=True)
+    trust.require()
     keepers = {one.name: one for one in _keepers(agent, ledger, secrets, clock)}
-    server = Server(agent.estate, agent.controllers, keepers, make_tls, clock, say)
+    server = Server(
+        agent.name, agent.estate, agent.controllers, keepers, trust, clock, say
+    )
+    metrics = Metrics(agent.name, server.counts, [*keepers.values()], trust, clock)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        listener = await server.listen(agent.host, agent.port)
-    except OSError as error:
-        raise DriverFault(_no_listener(agent, error)) from None
+    listeners = [await _listening(server.listen, agent.listen)]
+    if agent.metrics:
+        listeners.append(await _listening(metrics.listen, agent.metrics))
     tending = [asyncio.create_task(one.tend()) for one in keepers.values()]
-    say(f"agent {agent.name} of {agent.estate} answers on {agent.host}:{agent.port}")
+    say(f"agent {agent.name} of {agent.estate} answers on {agent.listen}")
+    server.attested()
     stopping = asyncio.create_task(stop.wait())
+    beating = asyncio.create_task(watchdog.beat(clock))
     await asyncio.wait({stopping, *tending}, return_when=asyncio.FIRST_COMPLETED)
-    listener.close()
-    for task in (stopping, *tending):
+    for one in listeners:
+        one.close()
+    for task in (stopping, beating, *tending):
         if task.done() and task is not stopping:
             task.result()
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.gather(*tending, return_exceptions=True)
+        await asyncio.gather(beating, *tending, return_exceptions=True)
     for keeper in keepers.values():
         await keeper.dial.close()
     ledger.close()
     say(f"agent {agent.name} stopped; nothing of its dials changed by that")
+
+
+async def _listening(
+    listen: Callable[[str, int], Awaitable[asyncio.Server]], where: Address
+) -> asyncio.Server:
+    try:
+        return await listen(where.host, where.port)
+    except OSError as error:
+        raise DriverFault(_no_listener(where, error)) from None
 
 
 def _keepers(
@@ -87,11 +101,11 @@ def _keepers(
     return made
 
 
-def _no_listener(agent: Agent, error: OSError) -> Reason:
+def _no_listener(where: Address, error: OSError) -> Reason:
     return Reason(
         "LISTEN-FAILED",
-        f"nothing can listen on {agent.host}:{agent.port}",
+        f"nothing can listen on {where}",
         because=error.strerror or str(error),
         so="the agent did not start",
-        next="mend `listen:`, or stop what listens there",
+        next="mend `listen:` or `metrics:`, or stop what listens there",
     )

@@ -20,6 +20,9 @@ from dayshift.runtime.settings.units import Name, Percent, name_fault
 from dayshift.runtime.settings.yaml_source import Path_, Source, read
 from dayshift.runtime.wiring import options_of
 
+ADDRESS = r"^\[?[0-9a-zA-Z.:-]+\]?:[0-9]{1,5}$"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 
 class TlsFile(Strict):
     """Certificates: paths beside this file, or references to secrets."""
@@ -27,6 +30,11 @@ class TlsFile(Strict):
     ca: str = Field(description="The authority that signs controllers and agents.")
     cert: str = Field(description="This agent's certificate.")
     key: str = Field(description="Its key, mode 0600.")
+    revoked: str = Field(
+        default="",
+        description="The authority's list of revoked certificates, `revoked.pem`, a "
+        "path. Absent: a controller's certificate counts until its end.",
+    )
 
 
 class BoundsFile(Strict):
@@ -67,8 +75,14 @@ class AgentSettingsFile(Strict):
     name: Name = Field(description="As under `agents:` in dayshift.yaml.")
     estate: Name = Field(description="Only controllers of this estate are obeyed.")
     listen: str = Field(
-        pattern=r"^\[?[0-9a-zA-Z.:-]+\]?:[0-9]{1,5}$",
+        pattern=ADDRESS,
         description="Where it listens, address:port; name the address, not all.",
+    )
+    metrics: str = Field(
+        default="",
+        pattern=f"{ADDRESS}|^$",
+        description="Where Prometheus may scrape it, as 127.0.0.1:9470; loopback "
+        "only. Absent: nowhere.",
     )
     state: str = Field(
         default="agent-state",
@@ -93,13 +107,24 @@ class DialRules(msgspec.Struct, frozen=True):
     rules: Rules
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{shown}:{self.port}"
+
+
 class Agent(msgspec.Struct, frozen=True):
     """The file's meaning."""
 
     name: str
     estate: str
-    host: str
-    port: int
+    listen: Address
+    metrics: Address | None
     base_dir: Path
     state_dir: Path
     tls: TlsFiles
@@ -120,20 +145,24 @@ def load(path: Path) -> Agent:
     for name, dial in file.dials.items():
         drivers.check("dials", dial.driver, dial.options, ("dials", name, "driver"))
     source.check()
-    host, _, port = file.listen.rpartition(":")
     base = path.resolve().parent
-    tls = TlsFiles(file.tls.ca, file.tls.cert, file.tls.key)
+    tls = TlsFiles(file.tls.ca, file.tls.cert, file.tls.key, file.tls.revoked)
     return Agent(
         file.name,
         file.estate,
-        host.strip("[]"),
-        int(port),
+        _address(file.listen),
+        _address(file.metrics) if file.metrics else None,
         base,
         base / file.state,
         tls,
         tuple(file.controllers),
         tuple(_dial(name, one) for name, one in file.dials.items()),
     )
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return Address(host.strip("[]"), int(port))
 
 
 def _dial(name: str, file: AgentDialFile) -> DialRules:
@@ -156,6 +185,10 @@ def _rules(file: AgentSettingsFile, source: Source) -> None:
     if file.listen.startswith(("0.0.0.0:", "[::]:", ":::")):
         what = f"is `{file.listen}`, which is every address of this machine"
         source.fault("LISTEN-ALL", ("listen",), what, "name one address")
+    if file.metrics and _address(file.metrics).host not in LOOPBACK:
+        what = f"is `{file.metrics}`, which others than this machine may reach"
+        known = f"name a loopback address: {', '.join(LOOPBACK)}"
+        source.fault("METRICS-NOT-LOOPBACK", ("metrics",), what, known)
     for name, dial in file.dials.items():
         here: Path_ = ("dials", name)
         for number, group in enumerate(dial.never_zero_together):

@@ -9,9 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from dayshift.agent.settings import Agent, DialRules
+from dayshift.drivers.agents.tls import TlsFiles
 from dayshift.drivers.base import RunsCommands
+from dayshift.limits import DRIVER_TIMEOUT_MS, LEASE_MS_DEFAULT
 from dayshift.runtime.wiring import options_of
+
+WATCHDOG_S = 15
+"""Half of the usual lease, and three times what a device may keep the agent waiting."""
+assert DRIVER_TIMEOUT_MS * 3 <= WATCHDOG_S * 1_000 <= LEASE_MS_DEFAULT // 2
 
 
 def privileges(agent: Agent, config: Path) -> list[str]:
@@ -19,11 +27,12 @@ def privileges(agent: Agent, config: Path) -> list[str]:
     tls = agent.tls
     lines = [
         f"user        {getpass.getuser()} (needs no root and no capability)",
-        f"listens     {agent.host}:{agent.port}, TLS 1.3, certificates of {tls.ca}",
+        f"listens     {agent.listen}, TLS 1.3, certificates of {tls.ca}",
+        f"tells       {_metrics(agent)}",
         f"obeys       controllers of estate {agent.estate}: "
         + (", ".join(agent.controllers) or "all that its authority signed"),
         f"reads       {config.resolve()}",
-        *(f"reads       {one}" for one in (tls.ca, tls.cert, tls.key)),
+        *(f"reads       {one}" for one in tls_files(tls)),
         f"writes      {agent.state_dir}",
         "has         no shell",
     ]
@@ -36,6 +45,17 @@ def privileges(agent: Agent, config: Path) -> list[str]:
         lines.append(f"dial        {dial.name} ({dial.ref.driver}): regions {regions}")
         lines += [f"  {key:<10}{value}" for key, value in _texts(dial.ref.options)]
     return lines
+
+
+def _metrics(agent: Agent) -> str:
+    if agent.metrics is None:
+        return "nobody how it does (`metrics:` is not set)"
+    return f"whoever is on this machine how it does, at {agent.metrics}/metrics"
+
+
+def tls_files(files: TlsFiles) -> list[str]:
+    """Every file or secret that TLS is made of."""
+    return [one for one in msgspec.structs.astuple(files) if one]
 
 
 def _commands(dial: DialRules) -> tuple[tuple[str, ...], ...]:
@@ -78,12 +98,19 @@ def systemd(agent: Agent, config: Path) -> str:
 Description=Dayshift agent {agent.name} of estate {agent.estate}
 After=network-online.target
 Wants=network-online.target
+# Started again however often it ends: an armed lease goes back only while it runs, and
+# what is armed stands in its state directory and is counted on.
+StartLimitIntervalSec=0
 
 [Service]
+Type=notify
 ExecStart={sys.executable} -m dayshift agent --config {config.resolve()}
 User=dayshift-agent
 Restart=always
 RestartSec=1
+# An agent that hangs carries out no lease: it is killed and started again.
+WatchdogSec={WATCHDOG_S}
+TimeoutStopSec=10
 UMask=0077
 ReadWritePaths={agent.state_dir}
 {writes}

@@ -66,14 +66,18 @@ def agent(
 
 def _check(found: object) -> int:
     from dayshift.agent.settings import Agent
-    from dayshift.drivers.agents import tls
+    from dayshift.drivers.agents.trust import Trust
+    from dayshift.runtime.clock import RealClock
     from dayshift.runtime.secrets import Secrets
 
     assert isinstance(found, Agent)
     secret = Secrets(found.base_dir).resolve
-    tls.context(found.tls, found.base_dir, secret, server=True)
+    trust = Trust(found.tls, found.base_dir, secret, server=True)
+    trust.require()
     names = ", ".join(one.name for one in found.dials)
     say.out(f"agent {found.name} of {found.estate} is well described: dials {names}")
+    for note in trust.notes(RealClock().now().wall_ms):
+        say.out(f"but {note}")
     return EXIT_DONE
 
 

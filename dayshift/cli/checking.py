@@ -12,6 +12,7 @@ import msgspec
 from dayshift.core import guards, planner, proof, steering
 from dayshift.core.state import JournalState
 from dayshift.errors import Reason, Refused
+from dayshift.model import speech
 from dayshift.model.dial import Abilities, Claim, DialReading, Setting
 from dayshift.model.estate import DialSpec, Estate, Service
 from dayshift.model.evidence import Side
@@ -44,6 +45,8 @@ def findings(
             yield _dial(dial, service, state, sight, able[dial.name])
         for region in service.shares:
             yield from _place(estate, service, region, sight)
+    for agent in estate.agents:
+        yield _agent(agent.name, sight)
     yield from _duties(estate, sight)
     yield from _brackets(estate, sight)
     yield from _notify(estate)
@@ -96,6 +99,18 @@ def _dial_reason(
         so="a run would be refused; nothing moved",
         next="put the dial back, or correct `shares` in dayshift.yaml",
     )
+
+
+def _agent(name: str, sight: Sight) -> Finding:
+    """Which version it is; an agent that is away is told of by its dials."""
+    seen = sight.agents.get(name)
+    if seen is None:
+        away = f"agent {name} did not say which version it is"
+        return Finding("agent", name, "no answer", _reason("AGENT-AWAY", away))
+    theirs = seen.theirs
+    says = f"Dayshift {theirs.version or '?'}, protocol {theirs.protocol}"
+    reason = speech.foreign_reason(name, theirs, seen.ours)
+    return Finding("agent", name, " · ".join((says, *seen.notes)), reason)
 
 
 def _claims(reading: DialReading) -> list[Claim]:

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dayshift.core import capacity, fate, fences, glass, overrides, proof, steering
+from dayshift.core import (
+    attested,
+    capacity,
+    fate,
+    fences,
+    glass,
+    overrides,
+    proof,
+    steering,
+)
 from dayshift.core.state import JournalState
 from dayshift.errors import Reason
 from dayshift.limits import STORE_ROOM_BYTES_MIN
@@ -364,6 +373,7 @@ def preflight_reasons(
         lambda: elsewhere_reason(state, plan, region),
         lambda: absence_reason(plan, region),
         lambda: store_reason(sight),
+        lambda: attested.agents_reason(sight),
         lambda: claims_reason(state, sight),
         lambda: glass.parked_reason(state, region, returning=False),
         lambda: dials_reason(state, plan, sight),

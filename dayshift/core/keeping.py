@@ -14,6 +14,7 @@ from dayshift.core.state import JournalState
 from dayshift.limits import WHOLE_PLACES_MAX
 from dayshift.model.dial import DialReading, Setting
 from dayshift.model.plan import Plan
+from dayshift.model.records import Phase
 from dayshift.model.sight import Kept, PlaceSight, Sight, SurvivorsSight
 
 
@@ -22,8 +23,11 @@ def kept(state: JournalState, sight: Sight) -> Sight:
 
     Why: a decision in an estate of 1,000 regions sees 100,000 places; written whole
     they would fill no record, and a disk within the hour.
-    Holds: whatever a guard asked of the sight can be read from what is kept.
+    Holds: whatever a guard asked of the sight can be read from what is kept; which
+    version the agents are is asked in preflight alone.
     """
+    if state.run is None or state.run.now_at.phase is not Phase.PREFLIGHT:
+        sight = replace(sight, agents={})
     if state.run is None or len(sight.places) <= WHOLE_PLACES_MAX:
         return replace(sight, places=tuple(map(_impersonal, sight.places)))
     region = state.run.now_at.region

@@ -40,6 +40,7 @@ TABLE: dict[str, dict[str, int]] = {
     "NOT-FENCED-YET": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "SHARED-FATE": {"evacuate": 1, "return --now": 0, "abort": 0, "accept": 2},
     "RESIDUE": {"evacuate": 1, "return --now": 1, "abort": 1, "accept": 2},
+    "AGENT-VERSION": {"evacuate": 1, "return --now": 1, "abort": 1, "accept": 0},
     "DIAL-UNREACHABLE": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "LEASE-MISPLACED": {"evacuate": 0, "return --now": 0, "abort": 0, "accept": 0},
     "BREAK-GLASS-UNMERGED": {

@@ -21,6 +21,7 @@ from dayshift.model.dial import Caching, DialReading, Fence, InstanceReading
 from dayshift.model.estate import Estate, MeterSpec, Service
 from dayshift.model.evidence import MeterReading, ProbeReading, Side
 from dayshift.model.sight import (
+    AgentSight,
     BracketSight,
     DutySight,
     MeterSight,
@@ -69,6 +70,7 @@ class Watch:
         self.clock_jump_ms = 0
         self.fences: dict[str, Fence] = {}
         self.caching: dict[str, Caching] = {}
+        self.agents: dict[str, AgentSight] = {}
         self.feeding = Feeding(estate)
         self._judging = Judging(estate)
         self._brief = False
@@ -166,6 +168,7 @@ class Watch:
             unfenced=tuple(
                 sorted({*fences.lost(self.estate, state, self.dials).values()})
             ),
+            agents=dict(self.agents),
         )
 
     def detailed(self, sight: Sight) -> Sight:

@@ -131,6 +131,7 @@ agents:
     place: {agent_place}
     url: "https://127.0.0.1:{agent}"
     ca: ca/ca.pem
+    revoked: ca/revoked.pem
     cert: ca/controller-lab.pem
     key: ca/controller-lab.key
 journal:
@@ -146,7 +147,8 @@ name: edge
 estate: lab
 listen: 127.0.0.1:{agent}
 state: run/agent
-tls: {{ca: ca/ca.pem, cert: ca/agent-edge.pem, key: ca/agent-edge.key}}
+tls: {{ca: ca/ca.pem, cert: ca/agent-edge.pem, key: ca/agent-edge.key,
+      revoked: ca/revoked.pem}}
 dials:
   entry:
     driver: envoy

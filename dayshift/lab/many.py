@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from dayshift.agent import certificates
 from dayshift.drivers.agents.names import Identity, Role
 from dayshift.errors import DayshiftError, Reason, Refused
 from dayshift.journal.reader import JournalReader
+from dayshift.keys import folder
 from dayshift.lab import processes
 from dayshift.model import records as r
 from dayshift.runtime.clock import RealClock
@@ -71,20 +71,20 @@ def write(lab: LabSpec, many: ManySpec) -> None:
     """Certificates, and a directory for each controller."""
     now_ms = RealClock().now().wall_ms
     ca = lab.path("ca")
-    certificates.init(ca, ESTATE, now_ms)
-    agent = Identity(ESTATE, Role.AGENT, "edge")
-    certificates.issue(ca, agent, ["127.0.0.1"], now_ms)
-    certificates.issue(ca, Identity(ESTATE, Role.CONTROLLER, "lab"), [], now_ms)
+    folder.make(ca, ESTATE, now_ms)
+    with folder.opened(ca, now_ms) as authority:
+        authority.create(Identity(ESTATE, Role.AGENT, "edge"), ["127.0.0.1"])
+        authority.create(Identity(ESTATE, Role.CONTROLLER, "lab"))
     jobs = lab.path("jobs")
     jobs.mkdir()
     beside = ("dayshift.yaml", "change.yaml", "change-bad.yaml", "bin", "ca", "run")
     for name in many.controllers:
-        folder = home(lab, name)
-        state = folder / ".dayshift"
+        place = home(lab, name)
+        state = place / ".dayshift"
         state.mkdir(parents=True, mode=0o700)
         (state / "jobs").symlink_to(jobs)
         for one in beside:
-            (folder / one).symlink_to(lab.path(one))
+            (place / one).symlink_to(lab.path(one))
 
 
 def home(lab: LabSpec, controller: str) -> Path:

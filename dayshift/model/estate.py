@@ -159,7 +159,7 @@ class ControllerSpec(msgspec.Struct, frozen=True):
 
 class AgentSpec(msgspec.Struct, frozen=True):
     """The agent of one machine that has sockets. `ca`, `cert` and `key` are references
-    to secrets or paths beside the estate file."""
+    to secrets or paths beside the estate file, `revoked` is the path of a list."""
 
     name: str
     place: str
@@ -167,6 +167,7 @@ class AgentSpec(msgspec.Struct, frozen=True):
     ca: str = ""
     cert: str = ""
     key: str = ""
+    revoked: str = ""
 
 
 class VotingSpec(msgspec.Struct, frozen=True):

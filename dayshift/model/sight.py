@@ -16,6 +16,7 @@ import msgspec
 
 from dayshift.model.dial import Caching, DialReading, Fence
 from dayshift.model.evidence import Residue, Side, Verdict
+from dayshift.model.speech import Speech
 from dayshift.model.units import Instant
 
 
@@ -161,12 +162,22 @@ class ServiceSight:
 _NOTHING = ServiceSight()
 
 
+class AgentSight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which Dayshift an agent says it is, which asked it, and what people should see
+    to."""
+
+    agent: str
+    theirs: Speech
+    ours: Speech
+    notes: tuple[str, ...] = ()
+
+
 class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     """Everything at once. `fences` is how far each dial's fence reaches, as its driver
     declares, `settles_ms` how long after a write users may still go the old way,
     `caching` between which lifetimes the answers of a dial change; `unfenced` the
     regions whose fence point could not be claimed for this epoch and does not answer:
-    they count as not serving."""
+    they count as not serving; `agents` what each agent said of itself last."""
 
     at: Instant
     dials: dict[str, DialReading] = {}
@@ -183,6 +194,7 @@ class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     settles_ms: dict[str, int] = {}
     caching: dict[str, Caching] = {}
     unfenced: tuple[str, ...] = ()
+    agents: dict[str, AgentSight] = {}
 
     @cached_property
     def services(self) -> dict[str, ServiceSight]:

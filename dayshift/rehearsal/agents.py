@@ -21,6 +21,8 @@ from dayshift.agent.server import Server
 from dayshift.drivers.agents import messages as m
 from dayshift.drivers.agents.dial import RemoteDial
 from dayshift.drivers.agents.link import AgentLink
+from dayshift.drivers.agents.tls import TlsFiles
+from dayshift.drivers.agents.trust import Trust
 from dayshift.drivers.base import Context
 from dayshift.model.dial import Setting, Token
 from dayshift.model.estate import AgentSpec, DialSpec, Estate
@@ -30,6 +32,9 @@ from dayshift.rehearsal.devices import CALLER, FOREVER_MS, Caller, SimulatedDial
 from dayshift.rehearsal.history import History
 from dayshift.rehearsal.machine import Died, Machine, MachineClock, Network
 from dayshift.rehearsal.world import Device
+
+NO_TLS = TlsFiles("", "", "")
+"""Nobody listens in a rehearsal."""
 
 
 class Silent(Exception):
@@ -101,7 +106,8 @@ class SimulatedAgent:
             name: Keeper(Sockets(dial, self.machine), rules, self._ledger, clock, _say)
             for name, (dial, rules) in self._dials.items()
         }
-        self._server = Server(self._estate, (), keepers, _no_tls, clock, _say)
+        trust = Trust(NO_TLS, self.folder, _no_secret, server=True)
+        self._server = Server(self.name, self._estate, (), keepers, trust, clock, _say)
         self._note("started")
         caller = Caller(self.name, self.machine, self.name)
         for one in keepers.values():
@@ -153,6 +159,7 @@ class SimulatedAgent:
         if not self.up:
             raise Silent
         request = m.REQUESTS.decode(body)
+        assert not isinstance(request, m.Attest), "a rehearsal has one version"
         lease_ms = request.lease_ms if isinstance(request, m.Set) else 0
         now_ms = self._clock.now().mono_ms
         caller = Caller(controller.name, self.machine, self.name, now_ms, lease_ms)
@@ -167,7 +174,7 @@ class SimulatedAgent:
             raise
 
     async def _handle(
-        self, request: m.Request, body: bytes, caller: Caller, controller: Machine
+        self, request: m.Deed, body: bytes, caller: Caller, controller: Machine
     ) -> m.Reply:
         await self.machine.awake()
         assert self._server is not None
@@ -334,10 +341,6 @@ def _context(estate: Estate, agent: SimulatedAgent, machine: Machine) -> Context
 
 def _no_secret(reference: str) -> str:
     return reference
-
-
-def _no_tls() -> Any:
-    raise AssertionError("nobody listens in a rehearsal")
 
 
 def _say(text: str) -> None:

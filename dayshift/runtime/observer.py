@@ -17,7 +17,7 @@ from dayshift.core.state import JournalState
 from dayshift.core.watch import MeterKey, Watch
 from dayshift.core.working import work_key
 from dayshift.drivers.base import WorkOrder
-from dayshift.errors import Driver, Reason
+from dayshift.errors import Driver, Reason, Refused
 from dayshift.limits import READ_TIMEOUT_MS
 from dayshift.model.dial import DialReading
 from dayshift.model.estate import Estate
@@ -82,6 +82,8 @@ class Observer:
         yield self._acks, pace.ack_ms
         for duty in self.drivers.duties:
             yield partial(self._duty, duty), pace.slow_ms
+        for agent in self.drivers.agents:
+            yield partial(self._agent, agent), pace.slow_ms
         for dial in self.drivers.dials:
             yield partial(self._dial, dial), pace.dial_ms
         for service in self.estate.services:
@@ -115,6 +117,15 @@ class Observer:
             cached = reading.lifetime_ms is not None
             caching = dial.describe().caching if cached else None
             self.watch.dial(_from(reading, at), caching)
+
+    async def _agent(self, name: str) -> None:
+        """One that does not answer is what it was last; its dials say that it does
+        not."""
+        try:
+            seen = await self.drivers.agents[name].attest()
+        except (Driver, Refused):
+            return
+        self.watch.agents[name] = seen
 
     async def _meter(self, key: MeterKey) -> None:
         service, meter, region = key

@@ -37,7 +37,8 @@ KINDS = (
 class Drivers:
     """Every driver of one estate (and of one change), ready to use.
 
-    Meters and probes are keyed by (service, name), workers by (region, step).
+    Meters and probes are keyed by (service, name), workers by (region, step). `agents`
+    are asked who they are; dials have links of their own.
     """
 
     dials: dict[str, base.Dial] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Drivers:
     duties: dict[str, base.DutyDriver] = field(default_factory=dict)
     brackets: dict[str, base.BracketDriver] = field(default_factory=dict)
     notify: dict[str, base.Notify] = field(default_factory=dict)
+    agents: dict[str, AgentLink] = field(default_factory=dict)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -56,6 +58,8 @@ class Drivers:
             await meter.close()
         for probe in self.probes.values():
             await probe.close()
+        for agent in self.agents.values():
+            await agent.close()
 
 
 @cache
@@ -102,6 +106,8 @@ def wire(estate: Estate, change: Change | None, context: base.Context) -> Driver
         return known(name, options, context)
 
     drivers = Drivers()
+    for agent in estate.agents:
+        drivers.agents[agent.name] = AgentLink(agent, context)
     for service in estate.services:
         for dial in service.dials:
             drivers.dials[dial.name] = (

@@ -4,6 +4,7 @@ busy it is. Real TLS on loopback; only the clock is moved."""
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dayshift.drivers.agents import messages as m
 from dayshift.drivers.agents import tls
 from dayshift.drivers.agents.link import AgentLink
 from dayshift.drivers.agents.names import Role
+from dayshift.drivers.agents.trust import Trust
 from dayshift.drivers.base import Context
 from dayshift.errors import DriverRetry, Refused
 from dayshift.model.estate import AgentSpec
@@ -23,6 +25,7 @@ from dayshift.runtime.clock import RealClock
 from tests.kit.agents import ESTATE, Authority
 
 DAY_MS = 86_400_000
+ME = m.Attest("0", m.PROTOCOL)
 
 
 class Shifted(RealClock):
@@ -35,6 +38,16 @@ class Shifted(RealClock):
         return replace(now, wall_ms=now.wall_ms + self.ahead_ms)
 
 
+class Counting(Trust):
+    """Knows how many streams were begun with it."""
+
+    made = 0
+
+    def context(self) -> ssl.SSLContext:
+        self.made += 1
+        return super().context()
+
+
 class Pair:
     """An agent without dials, and a controller that asks it for one."""
 
@@ -45,37 +58,44 @@ class Pair:
         self.ca, self.place = str(authority.ca), place
         self.agents, self.ours = Shifted(), Shifted()
         self.said: list[str] = []
-        self.accepted = 0
+        self.revoked = str(authority.revoked)
+        self.authority = authority
 
-    def _context(self, files: tuple[Path, Path], server: bool):
+    def _trust(self, files: tuple[Path, Path], server: bool) -> Trust:
         cert, key = map(str, files)
-        named = tls.TlsFiles(self.ca, cert, key)
-        self.accepted += server
-        return tls.context(named, self.place, str, server)
+        named = tls.TlsFiles(self.ca, cert, key, self.revoked)
+        kind = Counting if server else Trust
+        return kind(named, self.place, str, server)
+
+    @property
+    def accepted(self) -> int:
+        """How many streams the agent began."""
+        return self.believed.made
 
     async def listen(self) -> int:
-        agent = Server(
-            ESTATE,
-            (),
-            {},
-            lambda: self._context(self.theirs, server=True),
-            self.agents,
-            self.said.append,
-        )
+        trust = self._trust(self.theirs, server=True)
+        assert isinstance(trust, Counting)
+        self.believed = trust
+        said = self.said.append
+        agent = Server("edge", ESTATE, (), {}, trust, self.agents, said)
         server = await agent.listen("127.0.0.1", 0)
         return int(server.sockets[0].getsockname()[1])
 
     def link(self, port: int) -> AgentLink:
         cert, key = map(str, self.mine)
         url = f"https://127.0.0.1:{port}"
-        spec = AgentSpec("edge", "fra", url, self.ca, cert, key)
+        spec = AgentSpec("edge", "fra", url, self.ca, cert, key, self.revoked)
         return AgentLink(
             spec, Context(ESTATE, self.place, self.place, self.ours, str, str)
         )
 
-    async def raw(self, port: int):
-        context = self._context(self.mine, server=False)
-        return await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    async def raw(self, port: int, attest: m.Attest | None = ME):
+        context = self._trust(self.mine, server=False).context()
+        stream = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        if attest is not None:
+            stream[1].write(m.framed(attest))
+            await m.frame(stream[0])
+        return stream
 
 
 def played(place: Path, deed: Callable[[Pair], Awaitable[None]]) -> Pair:

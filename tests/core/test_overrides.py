@@ -23,7 +23,8 @@ from dayshift.model.estate import NotifySpec, Policy, RegionWork, WorkStep
 from dayshift.model.evidence import Verdict, VerdictKind
 from dayshift.model.plan import Verb
 from dayshift.model.records import ActionKind, OutcomeKind, Phase
-from dayshift.model.sight import DutySight, PlaceSight, Sight
+from dayshift.model.sight import AgentSight, DutySight, PlaceSight, Sight
+from dayshift.model.speech import Speech
 from tests.core.test_interlock import CASES
 from tests.kit.play import REF, Play, estate
 from tests.tidy.code import dotted, modules, tree
@@ -111,6 +112,11 @@ def no_room(sight: Sight) -> Sight:
     return replace(sight, store_room_bytes=0)
 
 
+def other_agent(sight: Sight) -> Sight:
+    seen = AgentSight("edge", Speech("0.0.9", 1), Speech("0.1.0", 2))
+    return replace(sight, agents={"edge": seen})
+
+
 FAILING = Verdict(VerdictKind.FAIL, "12 of 40 requests failed")
 BENDS: dict[str, Bend] = {
     "LAST-SERVER": everywhere(dead),
@@ -128,6 +134,7 @@ BENDS: dict[str, Bend] = {
     "SURVIVOR-TROUBLE": in_region("ber", failing),
     "DUTY-UNCLEAR": nobody_known,
     "STORE-FULL": no_room,
+    "AGENT-VERSION": other_agent,
     "CAPACITY-EXCEEDED": everywhere(loaded),
     "RESIDUE": in_region("fra", with_residue),
     "NOT-VALIDATED": in_region("fra", of_another_version),
@@ -398,9 +405,10 @@ def test_the_interlock_yields_to_no_verb(case: str, verb: str) -> None:
 
 
 def codes_of_the_core() -> dict[str, set[str]]:
-    """Every code in `dayshift/core` by the modules that raise it; plans apart."""
+    """Every code of the core and its nouns by the modules that raise it; plans
+    apart."""
     found: dict[str, set[str]] = {}
-    for path in modules("dayshift/core"):
+    for path in modules("dayshift/core", "dayshift/model"):
         if path.name in ("planner.py", "review.py"):
             continue
         for node in ast.walk(tree(path)):

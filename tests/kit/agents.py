@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dayshift.agent import certificates
 from dayshift.drivers.agents.names import Identity, Role
+from dayshift.keys import folder
 from dayshift.model.estate import AgentSpec
 from dayshift.runtime.clock import RealClock
 from tests.kit.envoys import free_ports
@@ -27,15 +27,29 @@ class Authority:
 
     def __init__(self, place: Path, estate: str = ESTATE) -> None:
         self.place, self.estate = place, estate
-        certificates.init(place, estate, RealClock().now().wall_ms)
+        folder.make(place, estate, self.now_ms)
+
+    @property
+    def now_ms(self) -> int:
+        return RealClock().now().wall_ms
 
     def issue(
         self, role: Role, name: str, estate: str = "", days: int = 2
     ) -> tuple[Path, Path]:
+        """A new pair in the place of an old one."""
         who = Identity(estate or self.estate, role, name)
         hosts = ["127.0.0.1"] if role is Role.AGENT else []
-        now_ms = RealClock().now().wall_ms
-        return certificates.issue(self.place, who, hosts, now_ms, days)
+        with folder.opened(self.place, self.now_ms) as opened:
+            opened.create(who, hosts, days, replacing=True)
+            return opened.files(who)
+
+    def revoke(self, role: Role, name: str) -> None:
+        with folder.opened(self.place, self.now_ms) as opened:
+            opened.revoke(Identity(self.estate, role, name))
+
+    @property
+    def revoked(self) -> Path:
+        return self.place / "revoked.pem"
 
     @property
     def ca(self) -> Path:
@@ -71,7 +85,12 @@ class AgentProcess:
             "estate": authority.estate,
             "listen": f"127.0.0.1:{self.port}",
             "state": "state",
-            "tls": {"ca": str(authority.ca), "cert": str(cert), "key": str(key)},
+            "tls": {
+                "ca": str(authority.ca),
+                "cert": str(cert),
+                "key": str(key),
+                "revoked": str(authority.revoked),
+            },
             "dials": dict.fromkeys(dials, dial),
         }
         self.write()
@@ -87,8 +106,8 @@ class AgentProcess:
     def spec(self, controller: str = "a", port: int = 0) -> AgentSpec:
         cert, key = self.authority.issue(Role.CONTROLLER, controller)
         url = f"https://127.0.0.1:{port or self.port}"
-        ca = str(self.authority.ca)
-        return AgentSpec(self.name, "fra", url, ca, str(cert), str(key))
+        ca, revoked = str(self.authority.ca), str(self.authority.revoked)
+        return AgentSpec(self.name, "fra", url, ca, str(cert), str(key), revoked)
 
     def start(self) -> None:
         """Start it and wait until it listens; nothing if it runs already."""

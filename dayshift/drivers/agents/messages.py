@@ -1,7 +1,10 @@
-"""The whole grammar between controller and agent: eight requests, four answers.
+"""The whole grammar between controller and agent: nine requests, five answers.
 
 Here: the messages and their frames (four bytes of length, then JSON). Not here: sockets
 and TLS (`link`, `dayshift.agent.server`), or what a request does (`dayshift.agent`).
+
+Every stream begins with `attest`, whose words never change: so both sides can say which
+version they are before either of them misunderstands the other.
 """
 
 from __future__ import annotations
@@ -17,6 +20,17 @@ from dayshift.model.units import Instant
 
 FRAME_BYTES_MAX = 65_536
 LENGTH_BYTES = 4
+PROTOCOL = 2
+"""The version of this grammar: one higher whenever an older side would misread it or be
+misread. 1 was the grammar without `attest`."""
+NOT_A_REQUEST, NOT_MY_DIAL = "NOT-A-REQUEST", "NOT-MY-DIAL"
+
+
+class Attest(msgspec.Struct, frozen=True, tag_field="do", tag="attest"):
+    """This is who asks. Which are you?"""
+
+    version: str
+    protocol: int
 
 
 class Ask(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields=True):
@@ -82,6 +96,17 @@ class Answer(msgspec.Struct, frozen=True, tag_field="is"):
     """Base of all answers."""
 
 
+class Attested(Answer, frozen=True, tag="attested", omit_defaults=True):
+    """Which Dayshift answers. `list_number` is that of its revocation list, 0 without
+    one; `notes` is what somebody should see to."""
+
+    version: str
+    protocol: int
+    ends_ms: int = 0
+    list_number: int = 0
+    notes: tuple[str, ...] = ()
+
+
 class Described(Answer, frozen=True, tag="described"):
     """What the dial can do."""
 
@@ -117,8 +142,9 @@ class Failed(Answer, frozen=True, tag="failed"):
     after_ms: int = 0
 
 
-Request = Describe | Read | Set | Hold | Prepare | Restore | Renew | Fence
-Reply = Described | Shown | Done | Failed
+Deed = Describe | Read | Set | Hold | Prepare | Restore | Renew | Fence
+Request = Attest | Deed
+Reply = Attested | Described | Shown | Done | Failed
 REQUESTS = msgspec.json.Decoder(Request)
 REPLIES = msgspec.json.Decoder(Reply)
 

@@ -37,5 +37,11 @@ class Identity(msgspec.Struct, frozen=True):
 def identities(certificate: Mapping[str, Any] | None) -> tuple[Identity, ...]:
     """Every name that a verified certificate (`getpeercert`) carries."""
     names = (certificate or {}).get("subjectAltName", ())
-    found = [_URI.fullmatch(value) for kind, value in names if kind == "URI"]
-    return tuple(Identity(one[1], Role(one[2]), one[3]) for one in found if one)
+    found = [parse_identity(value) for kind, value in names if kind == "URI"]
+    return tuple(one for one in found if one)
+
+
+def parse_identity(uri: str) -> Identity | None:
+    """Whom a URI names, or None."""
+    found = _URI.fullmatch(uri)
+    return Identity(found[1], Role(found[2]), found[3]) if found else None

@@ -1,7 +1,7 @@
 """TLS 1.3 in both directions, from files or secrets that may change at any time.
 
-A context is made for each new connection, so that renewed certificates count at once
-and no key is kept. Not here: who the other side is (`names`).
+Here: one context from the files of now. Not here: what goes on when they change
+(`trust`), or who the other side is (`names`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ _REFERENCE = re.compile(r"(file|env|exec|systemd):")
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
-    """Authority, certificate and key: paths, or references to secrets."""
+    """Authority, certificate and key: paths, or references to secrets. `revoked` is the
+    path of a revocation list; without one nobody is revoked."""
 
     ca: str
     cert: str
     key: str
+    revoked: str = ""
 
 
 def context(
@@ -65,6 +67,17 @@ def until_ms(writer: asyncio.StreamWriter) -> int:
     return int(ssl.cert_time_to_seconds(ends)) * 1_000 if ends else 0
 
 
+def content(named: str, base_dir: Path, secret: Callable[[str], str]) -> bytes:
+    """What a path or a reference to a secret holds.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if _REFERENCE.match(named):
+        return secret(named).encode() + b"\n"
+    return (base_dir / named).read_bytes()
+
+
 def _path(
     named: str, base_dir: Path, secret: Callable[[str], str], stack: ExitStack
 ) -> str:
@@ -73,7 +86,7 @@ def _path(
         return str(base_dir / named)
     file = os.memfd_create("dayshift-tls")
     stack.callback(os.close, file)
-    os.write(file, secret(named).encode() + b"\n")
+    os.write(file, content(named, base_dir, secret))
     return f"/proc/self/fd/{file}"
 
 
@@ -84,7 +97,7 @@ def _unusable(files: TlsFiles, error: OSError) -> Reason:
         f"no TLS can be made from {named}",
         because=error.strerror or str(error),
         so="no connection was made",
-        next="`dayshift agent-ca issue` makes certificates; see docs/agent.md",
+        next="`dayshift keys create` makes certificates; see docs/keys.md",
     )
 
 

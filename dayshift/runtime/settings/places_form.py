@@ -38,6 +38,11 @@ class AgentFile(Strict):
     ca: str = Field(default="", description="The authority that signed its key.")
     cert: str = Field(default="", description="The controller's certificate.")
     key: str = Field(default="", description="The controller's key, a secret.")
+    revoked: str = Field(
+        default="",
+        description="The authority's list of revoked certificates, `revoked.pem`. "
+        "Absent: an agent's certificate counts until its end.",
+    )
 
 
 class PlaceFile(Strict):

@@ -40,7 +40,9 @@ def estate_of(file: EstateFile) -> Estate:
             m.ControllerSpec(name, place) for name, place in file.controllers.items()
         ),
         agents=tuple(
-            m.AgentSpec(name, one.place, one.url, one.ca, one.cert, one.key)
+            m.AgentSpec(
+                name, one.place, one.url, one.ca, one.cert, one.key, one.revoked
+            )
             for name, one in file.agents.items()
         ),
         voting=tuple(
