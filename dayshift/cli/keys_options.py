@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from dayshift.errors import Reason, SettingsInvalid
 HERE = Path("keys")
 ASK = "ask"
 SLASH = "/"
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 def _known(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -132,17 +135,28 @@ def named_agents(given: Sequence[str]) -> list[tuple[str, list[str]]]:
     """`NAME=HOST,HOST` as names and hosts.
 
     Raises:
-        SettingsInvalid: an agent without a host, which nobody could reach.
+        SettingsInvalid: an agent without a host, or with one that nobody can reach.
     """
     found = []
     for one in given:
         name, _, hosts = one.partition("=")
         listed = [host.strip() for host in hosts.split(",") if host.strip()]
-        if not listed:
+        wrong = [host for host in listed if not _is_host(host)]
+        if wrong or not listed:
             why = "an agent is reached at an address or a name: write NAME=ADDRESS"
+            if wrong:
+                why = f"`{wrong[0]}` is neither an address nor the name of a machine"
             raise SettingsInvalid((unnamed(one, why),))
         found.append((name, listed))
     return found
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _HOST.fullmatch(text) is not None
+    return True
 
 
 def _nobody() -> Reason:

@@ -1,8 +1,8 @@
 """The folder of an authority: its key, what it issued, and its revocation list.
 
 Here: files and their order. Every file is there whole or not at all, keys for their
-owner alone, and none is replaced unless that very word was given. Not here: what stands in
-a certificate (`making`), or what is told of one (`reading`).
+owner alone, and none is replaced unless that very word was given. Not here: what stands
+in a certificate (`making`), or what is told of one (`reading`).
 """
 
 from __future__ import annotations

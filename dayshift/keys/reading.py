@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from dayshift.drivers.agents.names import Identity, Role, parse_identity
+from dayshift.drivers.agents.trust import DAY_MS, is_ending
 from dayshift.keys.folder import CA, LIST
 from dayshift.keys.making import PURPOSE
 
-DAY_MS = 86_400_000
 OTHERS = 0o077
 E = TypeVar("E", bound=x509.ExtensionType)
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----")
@@ -157,8 +157,7 @@ def _list(
 def _state(begins_ms: int, ends_ms: int, now_ms: int) -> State:
     if now_ms >= ends_ms:
         return State.EXPIRED
-    soon = 3 * (ends_ms - now_ms) < ends_ms - begins_ms
-    return State.ENDING if soon else State.GOOD
+    return State.ENDING if is_ending(begins_ms, ends_ms, now_ms) else State.GOOD
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:

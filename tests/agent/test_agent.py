@@ -14,7 +14,7 @@ from dayshift.agent.keeper import AGE_MS_MAX, Keeper
 from dayshift.agent.ledger import Entry, Lease, Ledger
 from dayshift.errors import DriverRetry, Refused, SettingsInvalid
 from dayshift.model.dial import parse_claim
-from dayshift.model.units import Instant
+from dayshift.model.units import Clock, Instant
 from tests.conformance.rigs import claim, row, token
 from tests.kit.clock import VirtualClock, run_virtual
 from tests.kit.memory import DialLie, MemoryDial, World
@@ -23,13 +23,13 @@ HALF, ZERO = row(5_000), row(0)
 RULES = guards.Rules(("fra", "ber"))
 
 
-def keeper(clock: VirtualClock, place: Path, dial: MemoryDial) -> Keeper:
+def keeper(clock: Clock, place: Path, dial: MemoryDial) -> Keeper:
     ledger = Ledger(place)
     place.mkdir(exist_ok=True)
     return Keeper(dial, RULES, ledger, clock, lambda text: None)
 
 
-def dial_of(clock: VirtualClock) -> MemoryDial:
+def dial_of(clock: Clock) -> MemoryDial:
     return MemoryDial("entry", World(clock, {"fra": 5_000, "ber": 5_000}, 0))
 
 

@@ -20,8 +20,12 @@ from dayshift.drivers.agents.revoked import Revoked
 from dayshift.errors import DriverFault
 
 DAY_MS = 86_400_000
-SOON_MS = 14 * DAY_MS
-"""A certificate that ends sooner is spoken of, by whoever shows it."""
+
+
+def is_ending(begins_ms: int, ends_ms: int, now_ms: int) -> bool:
+    """Whether what is valid from then to then should be renewed: less than a third of
+    its time is left."""
+    return 3 * (ends_ms - now_ms) < ends_ms - begins_ms
 
 
 class Trust:
@@ -40,6 +44,7 @@ class Trust:
         self._server = server
         self._last: ssl.SSLContext | None = None
         self._fault = ""
+        self._begins_ms = 0
         self.ends_ms = 0
         """When the certificate that is shown ends; 0 before the first stream."""
         self._revoked: Revoked | None = None
@@ -77,7 +82,7 @@ class Trust:
             )
             return self._last
         self._last, self._fault = made, ""
-        self.ends_ms = self._ends_ms()
+        self._look()
         return made
 
     def refused(self, writer: StreamWriter) -> str | None:
@@ -105,18 +110,20 @@ class Trust:
         if self._fault:
             yield self._fault
         left_ms = self.ends_ms - now_ms
-        if self.ends_ms and left_ms < SOON_MS:
+        if is_ending(self._begins_ms, self.ends_ms, now_ms):
             when = f"ends in {left_ms // DAY_MS} days" if left_ms > 0 else "has ended"
             yield f"its certificate {when}: `dayshift keys renew`"
         if self._revoked and (trouble := self._revoked.trouble(now_ms)):
             yield trouble
 
-    def _ends_ms(self) -> int:
+    def _look(self) -> None:
+        """How long the certificate that is shown is good for."""
         try:
             shown = x509.load_pem_x509_certificate(self._content(self._files.cert))
         except (OSError, ValueError):
-            return self.ends_ms  # It was replaced this very moment.
-        return int(shown.not_valid_after_utc.timestamp()) * 1_000
+            return  # It was replaced this very moment; the next stream looks again.
+        self._begins_ms = int(shown.not_valid_before_utc.timestamp()) * 1_000
+        self.ends_ms = int(shown.not_valid_after_utc.timestamp()) * 1_000
 
     def _content(self, named: str) -> bytes:
         return tls.content(named, self._base_dir, self._secret)
