@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import httpx
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -24,7 +25,8 @@ from dayshift.model.estate import AgentSpec
 from dayshift.runtime.clock import RealClock
 from tests.conformance.rigs import EnvoyDialRig, claim, context, row, token
 from tests.kit.agents import AgentProcess, Authority
-from tests.kit.envoys import Envoys
+from tests.kit.daemons import Daemon, eventually, need
+from tests.kit.envoys import Envoys, free_ports
 
 pytestmark = pytest.mark.journey
 T = TypeVar("T")
@@ -48,6 +50,9 @@ class Machine:
             never_zero_together=[["fra", "ber"]],
             bounds={"fra": {"most": "60 %"}},
         )
+        self.metrics = f"127.0.0.1:{free_ports(1)[0]}"
+        self.agent.config["metrics"] = self.metrics
+        self.agent.write()
         self.spec = self.agent.spec()
         self.dial_name = ""
 
@@ -252,6 +257,95 @@ def test_a_renewed_certificate_counts_without_a_restart(machine: Machine) -> Non
     machine.authority.issue(Role.AGENT, "edge")
     assert machine.shown().setting == HALF
     assert machine.agent.process is process
+
+
+def test_who_is_revoked_in_mid_session_steers_no_more(machine: Machine) -> None:
+    """What it had armed goes back by itself; another controller is not touched, and one
+    that is made again steers again. Nothing is restarted."""
+    process = machine.agent.process
+    spec = machine.agent.spec(controller="b")
+
+    async def program(dial: RemoteDial) -> None:
+        await dial.set(ZERO, token(claim(1)), HALF, LEASE_MS)
+        await dial.renew(claim(1), LEASE_MS)
+        machine.authority.revoke(Role.CONTROLLER, "b")
+        with pytest.raises(DriverFault, match="counts no more: serial"):
+            await dial.renew(claim(1), LEASE_MS)
+        assert "counts no more" in (await dial.read()).fault
+
+    machine.ask(program, spec)
+    machine.until(HALF)
+    spec = machine.agent.spec(controller="b")
+    assert machine.ask(lambda dial: dial.read(), spec).setting == HALF
+    assert machine.agent.process is process
+
+
+def test_a_session_outlives_every_renewal(machine: Machine) -> None:
+    """Both sides are renewed while one asks on and on, the agent by two copies with a
+    pause between them, with new streams all the time."""
+
+    async def program(dial: RemoteDial) -> None:
+        pair = machine.authority.place / "agent-edge.pem"
+        key = pair.with_suffix(".key")
+        for number in range(6):
+            if number == 1:
+                machine.agent.spec()
+            if number == 2:
+                before = key.read_bytes()
+                machine.authority.issue(Role.AGENT, "edge")
+                after = key.read_bytes()
+                key.write_bytes(before)
+            if number == 4:
+                key.write_bytes(after)
+            reading = await dial.read()
+            assert reading.setting == HALF and not reading.fault, number
+            await dial.close()
+
+    process = machine.agent.process
+    machine.ask(program)
+    assert "certificate before is still shown" in machine.agent.log()
+    assert machine.agent.process is process
+
+
+def test_prometheus_reads_its_metrics(machine: Machine) -> None:
+    """A real one, strict about OpenMetrics: one bad line and the target is down."""
+    machine.ask(lambda dial: dial.set(ZERO, token(claim(1)), HALF, 600_000))
+    place = machine.place / "prometheus"
+    place.mkdir()
+    (place / "p.yml").write_text(
+        "scrape_configs:\n- job_name: agent\n  scrape_interval: 1s\n"
+        f"  static_configs: [{{targets: ['{machine.metrics}']}}]\n"
+    )
+    where = f"127.0.0.1:{free_ports(1)[0]}"
+    argv = [
+        need("prometheus", "prometheus"),
+        f"--config.file={place / 'p.yml'}",
+        f"--storage.tsdb.path={place / 'data'}",
+        f"--web.listen-address={where}",
+    ]
+
+    def value(query: str) -> str:
+        try:
+            url = f"http://{where}/api/v1/query"
+            answer = httpx.get(url, params={"query": query}, trust_env=False).json()
+        except httpx.HTTPError:
+            return ""
+        found = answer.get("data", {}).get("result", [])
+        return str(found[0]["value"][1]) if found else ""
+
+    one = f'{{dial="{machine.dial_name}"}}'
+    daemon = Daemon(argv, place / "log")
+    daemon.start()
+    try:
+        writes = f"dayshift_agent_writes_total{one}"
+        eventually(lambda: value(writes) == "1", "the write is counted")
+        assert value('up{job="agent"}') == "1"
+        assert 500 < float(value(f"dayshift_agent_lease_left_seconds{one}")) < 600
+        assert 0 < float(value("dayshift_agent_certificate_days")) <= 2
+        assert value('dayshift_agent_contact_age_seconds{controller="a"}') != ""
+        assert value("dayshift_agent_info") == "1"
+    finally:
+        daemon.kill()
 
 
 def test_a_cut_link_goes_back_and_says_so(machine: Machine) -> None:
