@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dayshift.agent import settings, unit, watchdog
+from dayshift.agent import run, settings, unit
 from dayshift.agent.counts import Counts
 from dayshift.agent.metrics import KIND, Metrics
 from dayshift.agent.server import Server
@@ -181,23 +181,27 @@ def test_metrics_are_asked_for_in_its_file(where: str, tmp_path: Path) -> None:
     assert "`metrics:` is not set" in "\n".join(unit.privileges(silent, path))
 
 
-def test_systemd_is_told_that_it_began_and_that_it_goes_on(tmp_path: Path) -> None:
-    """As sd_notify(3) has it; a loop that hangs would be silent."""
+def test_systemd_is_told_that_it_began_and_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that hangs would be silent, and is killed for that."""
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(path))
         systemd.setblocking(False)
-        environ = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "15000000"}
 
         async def program(clock: VirtualClock) -> None:
-            beating = asyncio.create_task(watchdog.beat(clock, environ))
+            beating = asyncio.create_task(run.beat(clock))
             await clock.sleep(14_000)
             beating.cancel()
-            await watchdog.beat(clock, {})
 
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", f"{unit.WATCHDOG_S}000000")
         run_virtual(program)
-        words = [systemd.recv(64) for _ in range(4)]
-        assert words == [b"READY=1", *[b"WATCHDOG=1"] * 3]
+        words = [systemd.recv(64) for _ in range(3)]
+        assert words == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        monkeypatch.delenv("NOTIFY_SOCKET")
+        run_virtual(program)
         with pytest.raises(BlockingIOError):
             systemd.recv(64)
 

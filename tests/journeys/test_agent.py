@@ -307,6 +307,33 @@ def test_a_session_outlives_every_renewal(machine: Machine) -> None:
     assert machine.agent.process is process
 
 
+def test_one_that_comes_back_without_a_certificate_still_goes_back(
+    machine: Machine,
+) -> None:
+    """Killed while its files were being replaced. It answers as soon as they are
+    right; had nothing been armed, it would have said so and stopped."""
+    machine.ask(lambda dial: dial.set(ZERO, token(claim(1)), HALF, LEASE_MS))
+    machine.agent.stop()
+    key = machine.authority.place / "agent-edge.key"
+    right, before = key.read_bytes(), len(machine.agent.log())
+    key.write_bytes(b"half a copy")
+    machine.agent.start(waiting=False)
+
+    def log() -> str:
+        return machine.agent.log()[before:]
+
+    eventually(lambda: f"{machine.dial_name}: nobody renewed" in log(), "it goes back")
+    assert "nobody is answered yet" in log() and "answers on" not in log()
+    machine.agent.stop()
+    machine.agent.start(waiting=False)
+    assert machine.agent.process is not None
+    assert machine.agent.process.wait(60) == 1, "nothing is armed any more"
+    key.write_bytes(right)
+    machine.agent.stop()
+    machine.agent.start()
+    assert machine.shown().setting == HALF
+
+
 def test_prometheus_reads_its_metrics(machine: Machine) -> None:
     """A real one, strict about OpenMetrics: one bad line and the target is down."""
     machine.ask(lambda dial: dial.set(ZERO, token(claim(1)), HALF, 600_000))
@@ -346,6 +373,7 @@ def test_prometheus_reads_its_metrics(machine: Machine) -> None:
         assert value("dayshift_agent_info") == "1"
     finally:
         daemon.kill()
+        machine.ask(lambda dial: dial.hold(token(claim(2), claim(1))))
 
 
 def test_a_cut_link_goes_back_and_says_so(machine: Machine) -> None:

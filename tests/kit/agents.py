@@ -109,7 +109,7 @@ class AgentProcess:
         ca, revoked = str(self.authority.ca), str(self.authority.revoked)
         return AgentSpec(self.name, "fra", url, ca, str(cert), str(key), revoked)
 
-    def start(self) -> None:
+    def start(self, waiting: bool = True) -> None:
         """Start it and wait until it listens; nothing if it runs already."""
         if self.process and self.process.poll() is None:
             return
@@ -120,7 +120,7 @@ class AgentProcess:
                 stderr=log,
             )
         deadline = time.monotonic() + 30
-        while not self._listens():
+        while waiting and not self._listens():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(self.log()[-2000:])
             time.sleep(0.02)
