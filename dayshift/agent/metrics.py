@@ -168,7 +168,7 @@ def _counter(name: str, says: str, values: Values) -> str:
 
 def _family(name: str, kind: str, says: str, values: Values, suffix: str = "") -> str:
     lines = [f"# TYPE {name} {kind}", f"# HELP {name} {says}"]
-    lines += [f"{name}{suffix}{_labels(labels)} {one:g}" for labels, one in values]
+    lines += [f"{name}{suffix}{_labels(labels)} {one}" for labels, one in values]
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from dayshift.model.sight import MeterSight, PlaceSight, ProbeSight, Sight
 from dayshift.model.units import percent
 from dayshift.surfaces import words
 
+DAY_MS = 86_400_000
 CHECK_FIRST = "mend it, then `dayshift check`"
 
 
@@ -108,9 +109,12 @@ def _agent(name: str, sight: Sight) -> Finding:
         away = f"agent {name} did not say which version it is"
         return Finding("agent", name, "no answer", _reason("AGENT-AWAY", away))
     theirs = seen.theirs
-    says = f"Dayshift {theirs.version or '?'}, protocol {theirs.protocol}"
+    says = [f"Dayshift {theirs.version or '?'}, protocol {theirs.protocol}"]
+    if seen.ends_ms:
+        days = (seen.ends_ms - sight.at.wall_ms) // DAY_MS
+        says.append(f"certificate {words.many(days, 'day')}")
     reason = speech.foreign_reason(name, theirs, seen.ours)
-    return Finding("agent", name, " · ".join((says, *seen.notes)), reason)
+    return Finding("agent", name, " · ".join((*says, *seen.notes)), reason)
 
 
 def _claims(reading: DialReading) -> list[Claim]:

@@ -163,12 +163,13 @@ _NOTHING = ServiceSight()
 
 
 class AgentSight(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which Dayshift an agent says it is, which asked it, and what people should see
-    to."""
+    """Which Dayshift an agent says it is, which asked it, when its certificate ends,
+    and what people should see to."""
 
     agent: str
     theirs: Speech
     ours: Speech
+    ends_ms: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -86,6 +86,7 @@ def test_what_is_asked_and_refused_and_armed_is_counted(tmp_path: Path) -> None:
         await told.ask(m.Set("entry", HALF, foreign, clock.now()))
         await told.ask(m.Read("other"))
         told.server.counts.heard("a", clock.now())
+        told.server.counts.strangers = 12_345_678
         await clock.sleep(12_000)
         found = told.values()
         dial = '{dial="entry"}'
@@ -95,6 +96,7 @@ def test_what_is_asked_and_refused_and_armed_is_counted(tmp_path: Path) -> None:
         refused = 'dayshift_agent_refusals_total{dial="%s",reason="%s"}'
         assert found[refused % ("entry", "CLAIM-REFUSED")] == 1
         assert found[refused % ("", "NOT-MY-DIAL")] == 1
+        assert found["dayshift_agent_strangers_total"] == 12_345_678
         assert found[f"dayshift_agent_lease_armed{dial}"] == 1
         assert found[f"dayshift_agent_lease_left_seconds{dial}"] == 18
         assert found['dayshift_agent_contact_age_seconds{controller="a"}'] == 12

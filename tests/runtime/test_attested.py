@@ -47,6 +47,7 @@ def test_the_observer_asks_every_agent_and_the_guard_judges(
         assert attested.agents_reason(sight) is None
         found = checking._agent("edge", sight)
         assert found.reason is None and f"protocol {m.PROTOCOL}" in found.says
+        assert found.says.endswith("certificate 1 day"), found.says
         monkeypatch.setattr(agent_server, "OURS", Speech("9.0.0", m.PROTOCOL + 1))
         sight = await look(pair, watch, port)
         reason = attested.agents_reason(sight)

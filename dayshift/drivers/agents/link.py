@@ -88,7 +88,8 @@ class AgentLink:
             answer = self._said
         assert isinstance(answer, Attested)
         theirs = Speech(answer.version, answer.protocol)
-        return AgentSight(self.name, theirs, OURS, self._notes(answer))
+        notes = self._notes(answer)
+        return AgentSight(self.name, theirs, OURS, answer.ends_ms, notes)
 
     def _notes(self, said: Attested) -> tuple[str, ...]:
         """What people should see to, on either side."""
