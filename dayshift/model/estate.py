@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from dayshift.model.calibration import Calibration
 from dayshift.model.dial import DialKind
@@ -159,7 +160,8 @@ class ControllerSpec(msgspec.Struct, frozen=True):
 
 class AgentSpec(msgspec.Struct, frozen=True):
     """The agent of one machine that has sockets. `ca`, `cert` and `key` are references
-    to secrets or paths beside the estate file, `revoked` is the path of a list."""
+    to secrets or paths beside the estate file, `revoked` is the path of a list; without
+    one it is not written, so that plans keep the digest they had."""
 
     name: str
     place: str
@@ -167,7 +169,7 @@ class AgentSpec(msgspec.Struct, frozen=True):
     ca: str = ""
     cert: str = ""
     key: str = ""
-    revoked: str = ""
+    revoked: str | UnsetType = UNSET
 
 
 class VotingSpec(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -16,6 +17,7 @@ from dayshift.core.watch import Watch
 from dayshift.drivers.agents import messages as m
 from dayshift.drivers.agents.names import Role
 from dayshift.drivers.base import WorkOrder
+from dayshift.model.estate import AgentSpec
 from dayshift.model.records import Phase
 from dayshift.model.sight import AgentSight, Sight
 from dayshift.model.speech import Speech
@@ -67,6 +69,16 @@ def test_one_that_does_not_answer_is_told_of_as_away(tmp_path: Path) -> None:
         assert reason is not None and reason.code == "AGENT-AWAY"
 
     played(tmp_path, deed)
+
+
+def test_a_plan_keeps_its_digest_until_a_revocation_list_is_named() -> None:
+    """Approvals given before an upgrade are of the same plan after it."""
+    without = AgentSpec("edge", "fra", "https://edge:1", "ca", "cert", "key")
+    assert b"revoked" not in msgspec.json.encode(without)
+    named = replace(without, revoked="revoked.pem")
+    for one in (without, named):
+        written = msgspec.json.encode(one)
+        assert msgspec.json.decode(written, type=AgentSpec) == one
 
 
 def test_the_journal_keeps_the_versions_of_the_preflight_alone() -> None:

@@ -66,7 +66,7 @@ class AgentLink:
         self.name = spec.name
         self.url = spec.url
         self._where = urlsplit(spec.url)
-        files = tls.TlsFiles(spec.ca, spec.cert, spec.key, spec.revoked)
+        files = tls.TlsFiles(spec.ca, spec.cert, spec.key, spec.revoked or "")
         self._trust = Trust(files, context.base_dir, context.secret, server=False)
         self._clock = context.clock
         self._identity = Identity(context.estate, Role.AGENT, spec.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from dayshift.model import estate as m
 from dayshift.model.estate import Change, DriverRef, Estate
 from dayshift.runtime.settings.change_file import ChangeFile, StepFile
@@ -41,7 +43,13 @@ def estate_of(file: EstateFile) -> Estate:
         ),
         agents=tuple(
             m.AgentSpec(
-                name, one.place, one.url, one.ca, one.cert, one.key, one.revoked
+                name,
+                one.place,
+                one.url,
+                one.ca,
+                one.cert,
+                one.key,
+                one.revoked or UNSET,
             )
             for name, one in file.agents.items()
         ),
