@@ -58,7 +58,7 @@ VERBS = (
     Verb("journal", "journal", "app", "Export, import, move the journal.", PROVE),
     Verb("audit", "audit", "audit", "Verify the journal, offline.", PROVE),
     Verb("agent", "agent", "agent", "The agent beside sockets.", SERVE),
-    Verb("keys", "keys", "app", "Certificates for all of them.", SERVE),
+    Verb("keys", "keys", "app", "Certificates: make, renew, revoke.", SERVE),
     Verb("seal", "seal", "app", "The bundle for break-glass.", PREPARE),
     Verb("lab", "lab", "app", "A real estate on this machine.", PLAY),
     Verb("version", "version", "version", "Which Dayshift this is.", PLAY),

@@ -178,7 +178,7 @@ class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     declares, `settles_ms` how long after a write users may still go the old way,
     `caching` between which lifetimes the answers of a dial change; `unfenced` the
     regions whose fence point could not be claimed for this epoch and does not answer:
-    they count as not serving; `agents` what each agent said of itself last."""
+    they count as not serving; `agents` what each agent that answers says of itself."""
 
     at: Instant
     dials: dict[str, DialReading] = {}

@@ -119,13 +119,12 @@ class Observer:
             self.watch.dial(_from(reading, at), caching)
 
     async def _agent(self, name: str) -> None:
-        """One that does not answer is what it was last; its dials say that it does
-        not."""
+        """What one was that does not answer now is not believed: it may be on its way
+        to another version. Its dials say that it is away."""
         try:
-            seen = await self.drivers.agents[name].attest()
+            self.watch.agents[name] = await self.drivers.agents[name].attest()
         except (Driver, Refused):
-            return
-        self.watch.agents[name] = seen
+            self.watch.agents.pop(name, None)
 
     async def _meter(self, key: MeterKey) -> None:
         service, meter, region = key

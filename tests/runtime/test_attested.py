@@ -15,6 +15,7 @@ from dayshift.core import attested, keeping
 from dayshift.core.state import JournalState
 from dayshift.core.watch import Watch
 from dayshift.drivers.agents import messages as m
+from dayshift.drivers.agents.link import OURS
 from dayshift.drivers.agents.names import Role
 from dayshift.drivers.base import WorkOrder
 from dayshift.model.estate import AgentSpec
@@ -62,6 +63,7 @@ def test_the_observer_asks_every_agent_and_the_guard_judges(
 def test_one_that_does_not_answer_is_told_of_as_away(tmp_path: Path) -> None:
     async def deed(pair: Pair) -> None:
         watch, port = Watch(replace(estate(), services=())), await pair.listen()
+        assert (await look(pair, watch, port)).agents["edge"].ours == OURS
         pair.authority.revoke(Role.AGENT, "edge")
         sight = await look(pair, watch, port)
         assert sight.agents == {} and attested.agents_reason(sight) is None
