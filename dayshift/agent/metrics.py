@@ -85,6 +85,7 @@ class Metrics:
 
     def _about(self) -> Iterator[str]:
         now = self._clock.now()
+        needed = any(self._trust.notes(now.wall_ms))
         version = {"version": dayshift.__version__, "protocol": str(PROTOCOL)}
         yield _family(
             "dayshift_agent", "info", "Which agent this is.",
@@ -100,7 +101,7 @@ class Metrics:
             "dayshift_agent_attention",
             "gauge",
             "1 while somebody should see to certificate or revocation list.",
-            [({}, int(any(self._trust.notes(now.wall_ms))))],
+            [({}, int(needed))],
         )
         yield _family(
             "dayshift_agent_revocation_list",

@@ -19,7 +19,7 @@ from dayshift.agent.server import Server
 from dayshift.drivers.agents import messages as m
 from dayshift.drivers.agents import tls
 from dayshift.drivers.agents.names import Role
-from dayshift.drivers.agents.trust import Trust
+from dayshift.drivers.agents.trust import LOOK_MS, Trust
 from dayshift.errors import SettingsInvalid
 from dayshift.model.dial import Token
 from dayshift.model.units import Clock
@@ -37,7 +37,7 @@ class Told:
     """An agent with one dial, its counts, and what its metrics say."""
 
     def __init__(self, clock: Clock, place: Path) -> None:
-        authority = Authority(place / "ca")
+        self.authority = authority = Authority(place / "ca")
         cert, key = authority.issue(Role.AGENT, "edge", days=30)
         files = tls.TlsFiles(
             str(authority.ca), str(cert), str(key), str(authority.revoked)
@@ -123,6 +123,13 @@ def test_its_certificate_is_counted_down_and_said_to_need_somebody(
     found = told.values()
     assert 4.9 < found["dayshift_agent_certificate_days"] <= 5
     assert found["dayshift_agent_attention"] == 1
+    told.authority.issue(Role.AGENT, "edge", days=90)
+    told.authority.revoke(Role.CONTROLLER, "a")
+    clock.ahead_ms += LOOK_MS
+    found = told.values()
+    assert 64.9 < found["dayshift_agent_certificate_days"] <= 65
+    assert found["dayshift_agent_attention"] == 0, "though nobody opened a stream"
+    assert found["dayshift_agent_revocation_list"] == 4
 
 
 async def scraped(metrics: Metrics, request: bytes) -> bytes:

@@ -178,6 +178,7 @@ class Rig:
         }
         self.brackets = {b.name: MemoryBracket(b.name) for b in self.estate.brackets}
         self.notify = {n.name: MemoryNotify(n.name) for n in self.estate.notify}
+        self.agents: dict[str, Any] = {}
         self.bad_release = False
         self.journal: Journal | None = None
 
@@ -196,6 +197,7 @@ class Rig:
             duties=dict(self.duties),
             brackets=dict(self.brackets),
             notify=dict(self.notify),
+            agents=self.agents,
         )
 
     def read(self) -> JournalReader:

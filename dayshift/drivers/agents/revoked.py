@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -66,18 +67,23 @@ class Revoked:
 
     def number(self) -> int:
         """The newest list's number; 0 before the first."""
+        self._look()
         return max(map(_number, self._known.values()), default=0)
 
-    def ends_ms(self) -> int:
+    def _ends_ms(self) -> int:
         """When the first of the lists is old; 0 where that is not said."""
         ends = [one.next_update_utc for one in self._known.values()]
         return min((int(one.timestamp() * 1_000) for one in ends if one), default=0)
 
     def trouble(self, now_ms: int) -> str:
         """What is wrong with the lists, although they are still obeyed; or nothing."""
+        self._look()
         if self._fault:
-            return f"{self._fault}; the one before still counts"
-        ends_ms = self.ends_ms()
+            then = (
+                "the one before still counts" if self._known else "nobody is believed"
+            )
+            return f"{self._fault}; {then}"
+        ends_ms = self._ends_ms()
         if 0 < ends_ms < now_ms:
             days = (now_ms - ends_ms) // 86_400_000
             return (
@@ -85,6 +91,10 @@ class Revoked:
                 "and who was revoked since is not known"
             )
         return ""
+
+    def _look(self) -> None:
+        with suppress(DriverFault):
+            self.refresh()
 
     def _take(self) -> None:
         lists = [*map(x509.load_pem_x509_crl, _LIST.findall(self._path.read_bytes()))]

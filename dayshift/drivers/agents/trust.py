@@ -11,6 +11,7 @@ from __future__ import annotations
 import ssl
 from asyncio import StreamWriter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -20,6 +21,8 @@ from dayshift.drivers.agents.revoked import Revoked
 from dayshift.errors import DriverFault
 
 DAY_MS = 86_400_000
+LOOK_MS = 60_000
+"""So long may a renewed certificate lie there until it is spoken of no more."""
 
 
 def is_ending(begins_ms: int, ends_ms: int, now_ms: int) -> bool:
@@ -45,6 +48,7 @@ class Trust:
         self._last: ssl.SSLContext | None = None
         self._fault = ""
         self._begins_ms = 0
+        self._looked_ms = 0
         self.ends_ms = 0
         """When the certificate that is shown ends; 0 before the first stream."""
         self._revoked: Revoked | None = None
@@ -98,15 +102,12 @@ class Trust:
         return self._revoked.reason(certificate) if certificate else None
 
     def list_number(self) -> int:
-        """The number of the revocation list that counts here; 0 without one."""
+        """The number of the revocation list that counts here now; 0 without one."""
         return self._revoked.number() if self._revoked else 0
-
-    def list_ends_ms(self) -> int:
-        """When that list is old; 0 without one."""
-        return self._revoked.ends_ms() if self._revoked else 0
 
     def notes(self, now_ms: int) -> Iterator[str]:
         """What somebody should see to, although it works now."""
+        self._look_again(now_ms)
         if self._fault:
             yield self._fault
         left_ms = self.ends_ms - now_ms
@@ -115,6 +116,13 @@ class Trust:
             yield f"its certificate {when}: `dayshift keys renew`"
         if self._revoked and (trouble := self._revoked.trouble(now_ms)):
             yield trouble
+
+    def _look_again(self, now_ms: int) -> None:
+        """See what a next stream would be shown, though streams live for long."""
+        if abs(now_ms - self._looked_ms) >= LOOK_MS:
+            self._looked_ms = now_ms
+            with suppress(DriverFault):
+                self.context()
 
     def _look(self) -> None:
         """How long the certificate that is shown is good for."""
