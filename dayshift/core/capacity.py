@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from dayshift.limits import FULL_BP
 from dayshift.model.estate import Service
@@ -48,14 +48,12 @@ def _place_mrps(place: PlaceSight, fresh_ms: int) -> int | None:
     return min(meters, key=lambda one: one.age_ms or 0).mrps
 
 
-def after(service: Service, row: Row, total_mrps: int) -> tuple[Capacity, ...]:
+def after(service: Service, row: Row, total_mrps: int) -> Iterator[Capacity]:
     """Every region's fill when `row` divides `total_mrps`."""
-    out = []
     for region, share in sorted(row.items()):
         limit = service.capacity_rps[region]
         load, filled = _filled(share, limit, total_mrps)
-        out.append(Capacity(service.name, region, load, limit, filled))
-    return tuple(out)
+        yield Capacity(service.name, region, load, limit, filled)
 
 
 def worst(
@@ -67,14 +65,27 @@ def worst(
     found: tuple[int, Service] | None = None
     for service in services:
         row, load_mrps = rows.get(service.name), loads_mrps.get(service.name)
-        if row and load_mrps is not None:
-            filled = _fullest_bp(service, row, load_mrps)
-            if found is None or filled > found[0]:
-                found = filled, service
+        if not row or load_mrps is None:
+            continue
+        if found and _stays_within(found[0], service, row, load_mrps):
+            continue
+        filled = _fullest_bp(service, row, load_mrps)
+        if found is None or filled > found[0]:
+            found = filled, service
     if found is None:
         return None
-    every = after(found[1], rows[found[1].name], loads_mrps[found[1].name])
-    return max(every, key=lambda one: one.filled_bp)
+    filled, service = found
+    every = after(service, rows[service.name], loads_mrps[service.name])
+    return next(one for one in every if one.filled_bp == filled)
+
+
+def _stays_within(filled_bp: int, service: Service, row: Row, total_mrps: int) -> bool:
+    """True when not even the greatest share, met by the least limit, fills more: of
+    many services alike only the first is looked at region by region."""
+    least_rps = min(service.capacity_rps.values())
+    if not least_rps:
+        return False
+    return _filled(max(row.values()), least_rps, total_mrps)[1] <= filled_bp
 
 
 def _fullest_bp(service: Service, row: Row, total_mrps: int) -> int:

@@ -115,11 +115,12 @@ def dials_reason(state: JournalState, plan: Plan, sight: Sight) -> Reason | None
             return _dial("UNREACHABLE", name, f"cannot be read: {fault}")
         if any(state.went_back(name, one) for one in reading.instances):
             continue  # That is no drift, and `core.leases` sees to it.
+        expected = state.confirmed.get(name, usual)
+        if reading.shows(expected):
+            continue
         if reading.mixed:
             return _dial("MIXED", name, "has instances that disagree")
-        expected = state.confirmed.get(name, usual)
-        if reading.setting != expected:
-            return drift(name, expected, reading.setting)
+        return drift(name, expected, reading.setting)
     return None
 
 
@@ -132,7 +133,7 @@ def out_of_place(state: JournalState, plan: Plan, sight: Sight) -> tuple[str, ..
         if reading is None or reading.fault:
             fault = "never read" if reading is None else reading.fault
             found.append(f"dial {name} cannot be read: {fault}")
-        elif reading.setting != expected:
+        elif not reading.shows(expected):
             shows = dict.fromkeys(_show(one.setting) for one in reading.instances)
             found.append(
                 f"dial {name} shows {' and '.join(shows)}, expected {_show(expected)}"

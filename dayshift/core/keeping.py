@@ -56,9 +56,7 @@ def _impersonal(place: PlaceSight) -> PlaceSight:
 
 
 def _is_steady(reading: DialReading, confirmed: Setting | None) -> bool:
-    return bool(reading.instances) and all(
-        one.setting == confirmed and not one.fault for one in reading.instances
-    )
+    return reading.shows(confirmed) and not reading.fault
 
 
 def _survivors(plan: Plan, sight: Sight, region: str) -> tuple[SurvivorsSight, ...]:

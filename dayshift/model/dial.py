@@ -197,6 +197,12 @@ class DialReading(msgspec.Struct, frozen=True):
             return None
         return settings[0]
 
+    def shows(self, setting: Setting | None) -> bool:
+        """True when every instance shows exactly this."""
+        return bool(self.instances) and all(
+            one.setting == setting for one in self.instances
+        )
+
     @property
     def mixed(self) -> bool:
         """True when the instances disagree."""

@@ -124,35 +124,36 @@ class ServiceSight:
 
     __slots__ = ("age_ms", "measured", "mrps", "places", "suspects")
 
-    def __init__(self, places: Iterable[PlaceSight] = ()) -> None:
+    def __init__(self) -> None:
         self.places: dict[str, PlaceSight] = {}
         self.suspects: dict[str, PlaceSight] = {}
         self.measured = 0
         self.mrps = 0
         self.age_ms = 0
-        self._look(places)
 
-    def _look(self, places: Iterable[PlaceSight]) -> None:
-        """One walk, written for speed: there may be 100,000 places at every step."""
+    def look(self, places: Iterable[PlaceSight]) -> None:
+        """Add `places`: one walk, written for speed, as there may be 100,000 of them at
+        every step. No call and no object for any of them."""
         users, known, suspects = Side.USERS, self.places, self.suspects
-        measured = total = oldest = 0
+        measured, total, oldest, mrps = self.measured, self.mrps, self.age_ms, 0
         for place in places:
-            region = place.region
+            region, youngest = place.region, None
             if region in known:
                 continue  # of two sights of one place the first counts
             known[region] = place
-            mrps, youngest = 0, None
             for meter in place.meters:
                 if meter.side is users:
-                    age_ms = meter.age_ms
-                    if age_ms is not None and (youngest is None or age_ms < youngest):
-                        mrps, youngest = meter.mrps, age_ms
+                    if youngest is None:
+                        youngest, mrps = meter.age_ms, meter.mrps
+                    elif (age_ms := meter.age_ms) is not None and age_ms < youngest:
+                        youngest, mrps = age_ms, meter.mrps
                     if meter.errors >= ERRORS_MIN:
                         suspects[region] = place
             if youngest is not None:
                 measured += 1
                 total += mrps
-                oldest = max(oldest, youngest)
+                if youngest > oldest:
+                    oldest = youngest
             for probe in place.probes:
                 if probe.failures >= PROBE_FAILURES:
                     suspects[region] = place
@@ -200,10 +201,10 @@ class Sight(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     @cached_property
     def services(self) -> dict[str, ServiceSight]:
         """Every service at a glance, found in one walk however often it is asked."""
-        by_name: dict[str, list[PlaceSight]] = {}
-        for name, group in groupby(self.places, attrgetter("service")):
-            by_name.setdefault(name, []).extend(group)
-        return {name: ServiceSight(places) for name, places in by_name.items()}
+        found: dict[str, ServiceSight] = {}
+        for name, places in groupby(self.places, attrgetter("service")):
+            found.setdefault(name, ServiceSight()).look(places)
+        return found
 
     def service(self, name: str) -> ServiceSight:
         """One service over all regions."""

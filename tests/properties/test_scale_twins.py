@@ -123,11 +123,12 @@ def test_the_fullest_region_is_that_of_a_search(
     row: dict[str, int], limits: dict[str, int], mrps: int
 ) -> None:
     shop = replace(estate(REGIONS).services[0], capacity_rps=limits)
-    mail = replace(shop, name="mail", capacity_rps=dict.fromkeys(REGIONS, 2_500))
+    mail = replace(shop, name="mail", capacity_rps=dict.fromkeys(REGIONS, 25))
     given_rows, loads = {"shop": row, "mail": row}, {"shop": mrps, "mail": mrps}
-    each = [naive_worst(shop, row, mrps), naive_worst(mail, row, mrps)]
-    found = capacity.worst((shop, mail), given_rows, loads)
-    assert found == max(each, key=lambda one: one.filled_bp)
+    for services in ((shop, mail), (mail, shop)):
+        each = [naive_worst(one, row, mrps) for one in services]
+        found = capacity.worst(services, given_rows, loads)
+        assert found == max(each, key=lambda one: one.filled_bp)
     assert capacity.worst((shop,), {}, loads) is None
 
 
@@ -140,7 +141,11 @@ settings_of_dials = st.sampled_from(
 def test_instances_that_disagree_are_mixed(shown: list) -> None:  # type: ignore[type-arg]
     each = tuple(InstanceReading("a", one, None) for one in shown)
     different = {msgspec.json.encode(one, order="sorted") for one in shown}
-    assert DialReading("d", AT, each).mixed == (len(different) > 1)
+    reading = DialReading("d", AT, each)
+    assert reading.mixed == (len(different) > 1)
+    for setting in (None, split({"fra": FULL_BP})):
+        plain = bool(each) and not reading.mixed and reading.setting == setting
+        assert reading.shows(setting) == plain
 
 
 asked = st.builds(
