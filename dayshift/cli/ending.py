@@ -37,7 +37,7 @@ def last_words(story: Story) -> str:
     what = {"paused": f"PAUSED by {story.paused_by}"}.get(story.status, "LEFT")
     where = "; ".join(f"{name} {text}" for name, text in _shares(story))
     return (
-        f"{what}: run {story.run} is in {_phase(story)} of {story.region}"
+        f"{what}: run {story.run} is in {_place(story)}"
         f"\n  so       shares stay as they are: {where or 'unknown'}"
         f"\n{_watching(story)}"
     )
@@ -75,9 +75,16 @@ def _shares(story: Story) -> list[tuple[str, str]]:
     ]
 
 
-def _phase(story: Story) -> str:
+def standing(story: Story) -> str:
+    """How an open run stands, in one line."""
+    held = f" ({story.hold.reason.code})" if story.hold else ""
+    return f"{story.status}{held} in {_place(story)}"
+
+
+def _place(story: Story) -> str:
     here = story.here
-    return here.journey.phase if here and here.journey else "no phase"
+    phase = here.journey.phase if here and here.journey else "no phase"
+    return f"{phase} of {story.region}"
 
 
 def go_on(story: Story) -> str:

@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import signal
 
-from dayshift.cli import controller, look, say, telling
+from dayshift.cli import controller, ending, look, say, telling
 from dayshift.cli.everywhere import Cli, on_terminal
 from dayshift.cli.foreground import Asked, Manner, read_line
 from dayshift.core.exits import abort_consequence
-from dayshift.errors import JournalFull, Refused
+from dayshift.errors import DayshiftError, JournalFull, Reason, Refused
 from dayshift.model.plan import Plan
 from dayshift.runtime import messages
 from dayshift.runtime.clock import RealClock
@@ -23,8 +23,8 @@ from dayshift.surfaces.nouns import Story
 
 AGAIN_MS = 1_000
 TRIES = 30
-"""So often it looks again when the controller here, or the store, is gone: they may be
-there again, and the run goes on without this terminal."""
+"""So many looks in a row may tell nothing before it leaves. The controller here, or the
+store, may be there again, and the run goes on without this terminal."""
 
 
 def submit(cli: Cli, plan: Plan, manner: Manner, request: Asked | None, by: str) -> int:
@@ -56,12 +56,22 @@ class Following:
         self._showing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._last: Story | None = None
+        self._untold = 0
+        """Looks in a row that told nothing of the run, and why the last one did not."""
+        self._why = ""
 
     def go(self) -> int:
+        """Show it to its end.
+
+        Raises:
+            DayshiftError: for too long nothing was heard of it; it may well go on.
+        """
         try:
             asyncio.run(self._go())
         finally:
             self._view.stop()
+        if self._untold >= TRIES:
+            raise DayshiftError(self._out_of_sight())
         return look.end(self._cli, self._last or telling.unwatched(self._workspace))
 
     async def _go(self) -> None:
@@ -78,15 +88,57 @@ class Following:
             self._asking.cancel()
 
     async def _show(self) -> None:
-        for _ in range(TRIES):
-            with contextlib.suppress(TimeoutError, JournalFull, *telling.NOBODY):
-                async for story in telling.stories(self._workspace):
-                    if self._over(story):
-                        return
+        while self._untold < TRIES:
+            self._untold += 1
+            if await self._listened():
+                return
             await RealClock().sleep(AGAIN_MS)
-            with contextlib.suppress(JournalFull):
-                if self._over(telling.unwatched(self._workspace)):
-                    return
+            if self._read():
+                return
+
+    async def _listened(self) -> bool:
+        """Show what the controller here tells, for as long as it does; True when that
+        was the end."""
+        self._why = "the controller here ended"
+        try:
+            async for story in telling.stories(self._workspace):
+                self._untold = 0
+                if self._over(story):
+                    return True
+        except JournalFull as error:
+            self._why = error.reason.what
+        except TimeoutError:
+            self._why = "the controller here lives and does not answer"
+        except telling.NOBODY:
+            self._why = "no controller listens here"
+        return False
+
+    def _read(self) -> bool:
+        """Show what the journal says; True when that was the end. One that grows has a
+        controller somewhere."""
+        try:
+            story = telling.unwatched(self._workspace)
+        except JournalFull as error:
+            self._why = error.reason.what
+            return False
+        if story.run == self._run and (not self._last or story.seq > self._last.seq):
+            self._untold = 0
+        return self._over(story)
+
+    def _out_of_sight(self) -> Reason:
+        last = self._last
+        seen = "nothing was seen of it"
+        if last is not None:
+            seen = f"last seen {ending.standing(last)}, record {last.seq}"
+        return Reason(
+            "OUT-OF-SIGHT",
+            f"{TRIES} looks in a row told nothing new of run {self._run}",
+            because=self._why,
+            so=f"this terminal leaves; the run stays with whichever controller leads, "
+            f"and goes on without it ({seen})",
+            next="`dayshift watch` follows it again, here or at any other controller; "
+            "`dayshift status` says who leads",
+        )
 
     def _over(self, story: Story) -> bool:
         """Show it; True when there is nothing more to wait for."""

@@ -204,7 +204,7 @@ async def call(path: Path, verb: str, args: Mapping[str, str], person: str) -> R
     await writer.drain()
     line = await reader.readline()
     writer.close()
-    if not line:
+    if not line.endswith(b"\n"):
         raise ConnectionError("the controller ended before it answered")
     return msgspec.json.decode(line, type=Reply)
 
@@ -216,7 +216,8 @@ async def frames(path: Path, once: bool = False) -> AsyncIterator[Frame]:
     writer.write(msgspec.json.encode(Request(verb)) + b"\n")
     await writer.drain()
     try:
-        while line := await reader.readline():
+        # A controller that ends may do so within a line.
+        while (line := await reader.readline()).endswith(b"\n"):
             yield decode(line)
     finally:
         writer.close()
