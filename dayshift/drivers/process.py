@@ -11,7 +11,7 @@ import asyncio
 import os
 import re
 import signal
-from asyncio.subprocess import PIPE, Process
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -159,23 +159,17 @@ async def run(
         DriverRetry: it ran into its limit.
         DriverFault: it cannot be started.
     """
-    outputs = await _Output.open(), await _Output.open()
+    outputs = _Output(), _Output()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            cwd=cwd,
-            env=environment,
-            stdin=PIPE,
-            stdout=outputs[0].into,
-            stderr=outputs[1].into,
-            start_new_session=True,
-        )
+        for output in outputs:
+            await output.listen()
+        child = _Child(argv, cwd, environment, stdin, outputs)
         try:
-            talk = _talk(process, outputs, clock, stdin, output_bytes_max)
+            talk = _talk(child, outputs, clock, output_bytes_max)
             return await clock.within(limit_ms, talk)
         finally:
-            if process.returncode is None:
-                await _end(process, clock)
+            if not child.ended:
+                await _end(child, clock)
     except TimeoutError:
         raise _too_long(argv[0], limit_ms) from None
     except OSError as error:
@@ -186,42 +180,85 @@ async def run(
 
 
 class _Output:
-    """One pipe of a command. It is ours and not asyncio's, whose `wait` would wait for
-    every daemon that the command left behind with the pipe in its hands."""
+    """One pipe of a command."""
 
-    def __init__(self, into: int) -> None:
-        self.into = into
+    def __init__(self) -> None:
+        self._source, self.into = map(os.fdopen, os.pipe(), ("rb", "wb"))
         self.stream = asyncio.StreamReader()
         self._transport: asyncio.BaseTransport | None = None
 
-    @classmethod
-    async def open(cls) -> _Output:
-        source, into = os.pipe()
-        made = cls(into)
+    async def listen(self) -> None:
+        """Begin to hear what comes."""
         loop = asyncio.get_running_loop()
-        made._transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(made.stream), os.fdopen(source, "rb")
+        self._transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self.stream), self._source
         )
-        return made
 
     def close_ours(self) -> None:
         """Let go of the end that the command writes to."""
-        if self.into >= 0:
-            os.close(self.into)
-            self.into = -1
+        self.into.close()
 
     def close(self) -> None:
         self.close_ours()
         if self._transport is not None:
             self._transport.close()
+        else:
+            self._source.close()
+
+
+class _Child:
+    """A command that runs, at the head of its own process group.
+
+    Not asyncio's: what waits for one of those waits for ever when it is cancelled while
+    the loop closes, and for every daemon that was left with a pipe in its hands.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        stdin: bytes,
+        outputs: tuple[_Output, _Output],
+    ) -> None:
+        with os.fdopen(os.memfd_create("stdin"), "w+b") as source:
+            source.write(stdin)
+            source.seek(0)
+            self._popen = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=environment,
+                stdin=source,
+                stdout=outputs[0].into,
+                stderr=outputs[1].into,
+                start_new_session=True,
+            )
+
+    @property
+    def ended(self) -> bool:
+        return self._popen.poll() is not None
+
+    async def wait(self) -> int:
+        """Its exit code."""
+        if not self.ended:
+            loop, gone = asyncio.get_running_loop(), asyncio.Event()
+            seen = os.pidfd_open(self._popen.pid)
+            loop.add_reader(seen, gone.set)
+            try:
+                await gone.wait()
+            finally:
+                loop.remove_reader(seen)
+                os.close(seen)
+        return self._popen.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """To all of its group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, number)
 
 
 async def _talk(
-    process: Process,
-    outputs: tuple[_Output, _Output],
-    clock: Clock,
-    stdin: bytes,
-    most: int,
+    child: _Child, outputs: tuple[_Output, _Output], clock: Clock, most: int
 ) -> Ran:
     texts = bytearray(), bytearray()
     readers = []
@@ -229,8 +266,7 @@ async def _talk(
         output.close_ours()
         readers.append(asyncio.ensure_future(_collect(output.stream, text, most)))
     try:
-        await _feed(process, stdin)
-        code = await process.wait()
+        code = await child.wait()
         with suppress(TimeoutError):
             await clock.within(GRACE_MS, asyncio.gather(*readers))
     finally:
@@ -240,28 +276,22 @@ async def _talk(
     return Ran(code, stdout, stderr)
 
 
-async def _feed(process: Process, stdin: bytes) -> None:
-    assert process.stdin is not None
-    with suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(stdin)
-        await process.stdin.drain()
-    process.stdin.close()
-
-
 async def _collect(stream: asyncio.StreamReader, into: bytearray, most: int) -> None:
     while chunk := await stream.read(65_536):
         into += chunk[: most - len(into)]
 
 
-async def _end(process: Process, clock: Clock) -> None:
-    """SIGTERM to the group, then SIGKILL to whoever is left of it."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+async def _end(child: _Child, clock: Clock) -> None:
+    """SIGTERM to the group, then SIGKILL to whoever is left of it. One that the kernel
+    does not let die is not waited for."""
+    child.signal(signal.SIGTERM)
+    try:
+        with suppress(TimeoutError):
+            await clock.within(GRACE_MS, child.wait())
+    finally:
+        child.signal(signal.SIGKILL)
     with suppress(TimeoutError):
-        await clock.within(GRACE_MS, process.wait())
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+        await clock.within(GRACE_MS, child.wait())
 
 
 def _not_started(command: str, cwd: Path, error: OSError) -> DriverFault:

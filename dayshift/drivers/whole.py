@@ -14,6 +14,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Wait until `task` is over, however it ends. It goes on when the caller is
+    cancelled, which `await` and `gather` would pass on to it."""
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # heard, for nobody else waits for it
+
+
 class Whole:
     """One thing at a time, each to its end."""
 

@@ -64,6 +64,19 @@ def test_only_the_clock_reads_time() -> None:
     assert not found, "\n".join(found)
 
 
+def test_no_process_is_asked_of_asyncio() -> None:
+    """Cancelled while the loop closes, it would wait for ever: `drivers.process` runs
+    commands of its own."""
+    found = [
+        f"{at(path, node)} uses {dotted(node)}"
+        for path in modules("dayshift")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute)
+        and dotted(node).startswith("asyncio.create_subprocess_")
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_pure_code_calls_nothing_worldly() -> None:
     found = [
         f"{at(path, node)} calls {dotted(node.func)}"

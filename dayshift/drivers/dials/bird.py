@@ -20,6 +20,7 @@ from dayshift.drivers.dials.routes.options import (
     Word,
     family_of,
 )
+from dayshift.errors import DriverRetry
 from dayshift.model.dial import Claim
 
 
@@ -78,4 +79,13 @@ class BirdDial(RouteDial):
     async def renew(self, claim: Claim, lease_ms: int) -> None:
         """Let every BIRD's timer run from now; no route changes."""
         async with self._writing():
-            await asyncio.gather(*(one.renew(claim, lease_ms) for one in self._birds))
+            # All to their ends: one that refuses must not leave another writing
+            # after the locks are given back.
+            ends = await asyncio.gather(
+                *(one.renew(claim, lease_ms) for one in self._birds),
+                return_exceptions=True,
+            )
+        errors = [one for one in ends if isinstance(one, BaseException)]
+        errors.sort(key=lambda error: isinstance(error, DriverRetry))
+        if errors:
+            raise errors[0]

@@ -26,6 +26,7 @@ from dayshift.drivers.dials.names.saying import (
     setting_refused,
     shares,
 )
+from dayshift.drivers.whole import ended
 from dayshift.errors import Driver, DriverRetry, Refused
 from dayshift.model.dial import (
     ALL,
@@ -119,7 +120,7 @@ class NamesDial:
     async def read(self) -> DialReading:
         """What every authority answers, and whichever resolver contradicts them."""
         if self._left is not None:
-            await asyncio.gather(self._left, return_exceptions=True)
+            await ended(self._left)
             self._left = None
         seen, told = await asyncio.gather(
             asyncio.gather(*(self._reading(one) for one in self._authorities)),

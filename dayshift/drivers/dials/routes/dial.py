@@ -22,6 +22,7 @@ from dayshift.drivers.dials.routes.looking import Looking
 from dayshift.drivers.dials.routes.mark import Mark, switch
 from dayshift.drivers.dials.routes.options import SHUT_PAUSE_MS, RouteOptions
 from dayshift.drivers.dials.routes.speaker import GoBack, Say, Speaker
+from dayshift.drivers.whole import ended
 from dayshift.errors import Driver, DriverFault, DriverRetry, Reason, Refused
 from dayshift.limits import FULL_BP
 from dayshift.model.dial import (
@@ -159,7 +160,7 @@ class RouteDial:
 
     async def _ended(self) -> None:
         if self._under_way is not None:
-            await asyncio.gather(self._under_way, return_exceptions=True)
+            await ended(self._under_way)
         self._left_alone = False
 
     async def _install(
