@@ -82,10 +82,9 @@ def worst(
 def _stays_within(filled_bp: int, service: Service, row: Row, total_mrps: int) -> bool:
     """True when not even the greatest share, met by the least limit, fills more: of
     many services alike only the first is looked at region by region."""
-    least_rps = min(service.capacity_rps.values())
-    if not least_rps:
+    if not service.least_rps:
         return False
-    return _filled(max(row.values()), least_rps, total_mrps)[1] <= filled_bp
+    return _filled(max(row.values()), service.least_rps, total_mrps)[1] <= filled_bp
 
 
 def _fullest_bp(service: Service, row: Row, total_mrps: int) -> int:

@@ -7,6 +7,7 @@ Driver options stay an opaque mapping (JSON values): only the driver knows them.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -98,7 +99,7 @@ class ResidueClass(msgspec.Struct, frozen=True):
     expires_wall_ms: int = 0
 
 
-class Service(msgspec.Struct, frozen=True):
+class Service(msgspec.Struct, frozen=True, dict=True):
     """What users reach. `shares` is its row when nothing is under maintenance;
     `capacity_rps` what each region can serve at its limit. `stays` is the reason why a
     pass does not move it, empty if it moves."""
@@ -111,6 +112,11 @@ class Service(msgspec.Struct, frozen=True):
     probes: tuple[ProbeSpec, ...]
     residue: tuple[ResidueClass, ...] = ()
     stays: str = ""
+
+    @cached_property
+    def least_rps(self) -> int:
+        """What the region that can serve least can serve at its limit."""
+        return min(self.capacity_rps.values())
 
 
 class Duty(msgspec.Struct, frozen=True):
