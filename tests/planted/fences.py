@@ -134,8 +134,8 @@ def _adopts(former: Any) -> Any:
 def _first_instance(former: Any) -> Any:
     """One instance is asked, and speaks for all."""
 
-    def dial(self: Any, reading: Any) -> None:
-        former(self, replace(reading, instances=reading.instances[:1]))
+    def dial(self: Any, reading: Any, *more: Any) -> None:
+        former(self, replace(reading, instances=reading.instances[:1]), *more)
 
     return dial
 
