@@ -376,6 +376,9 @@ def retreating(desk: Desk) -> None:
     else:
         stage = desk.route.ramp[retreat.rung]
         if desk.take(stage, key):
+            if desk.here.phase is Phase.SOAKING:
+                # From there it climbs under the gate again.
+                desk.phase(Phase.RETURNING, "back on an earlier rung")
             desk.records.append(Staged(desk.region, retreat.rung, stage.share_bp))
 
 

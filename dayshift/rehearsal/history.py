@@ -59,9 +59,9 @@ class Event(NamedTuple):
     """Anything else: `kind` and `what` name it, `who` did it.
 
     Kinds: `down`, `up` (a region), `harm` (its users fail), `well`, `duty`, `bracket`,
-    `start`, `end`, `undo`, `undone` (work), `crash`, `lead` (controllers), `asked`,
-    `revert`, `drift`, `mended`, `prepare`, `restore` (dials), `page`, `fault`, `over`
-    (weather begins, ends), `kept` (an agent answered), `agent` (it starts, dies,
+    `start`, `end`, `undo`, `undone` (work), `born`, `crash`, `lead` (controllers),
+    `asked`, `revert`, `drift`, `mended`, `prepare`, `restore` (dials), `page`, `fault`,
+    `over` (weather begins, ends), `kept` (an agent answered), `agent` (it starts, dies,
     sleeps, is restored), `overtaken` (an agent's write lands on a newer one).
     """
 

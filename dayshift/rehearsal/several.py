@@ -112,6 +112,7 @@ class Place:
         name = f"{self.name}.{self.lives}"
         self.machine = Machine(self.crew.clock, self.network, name, self.disk)
         self.clock = MachineClock(self.machine)
+        self.crew.stage.history.note(self.crew.stage.now_ms(), "born", name)
         self.serving = Serving(self, self.name)
         self.task = asyncio.create_task(self.serving.run())
 

@@ -33,6 +33,8 @@ from dayshift.runtime.session import Session
 
 AGAIN_MS = 50
 """Between two campaigns, when the last one came to nothing."""
+YIELD_MS = 5_000
+"""For so long a leader that could write nothing down leaves the lead to the others."""
 LOST_MS = 50
 """How often a leader asks its store whether it still leads."""
 STILL_MS = 60_000
@@ -89,6 +91,7 @@ class Serving:
         self._say = say
         self._why: dict[str, Instant] = {}
         """When each reason not to lead was said last."""
+        self._gave_up: Instant | None = None
         self._stopping = asyncio.Event()
         self._leader: Leader | None = None
         self._follower: Follower | None = None
@@ -105,12 +108,18 @@ class Serving:
             DayshiftError: the journal cannot be used as it is; a person is needed.
         """
         while not self._stopping.is_set():
-            session = self._campaign()
+            session = self._campaign() if self._may_lead() else None
             if session is not None:
                 await self._lead(session)
             else:
                 await self._follow()
         self._turn(Role.STOPS, "it was asked to")
+
+    def _may_lead(self) -> bool:
+        """Not right after it led and could write nothing down: it would keep the others
+        from leading, who perhaps can."""
+        gave_up = self._gave_up
+        return not gave_up or elapsed_ms(gave_up, self.ground.clock.now()) >= YIELD_MS
 
     def _campaign(self) -> Session | None:
         try:
@@ -167,6 +176,8 @@ class Serving:
         """Why it leads no more; what only a person can mend ends the process."""
         error = None if work.cancelled() else work.exception()
         if isinstance(error, JournalHeld | JournalFull):
+            if isinstance(error, JournalFull):
+                self._gave_up = self.ground.clock.now()
             self._stand_by(error.reason)
         elif error is not None:
             raise error

@@ -290,3 +290,26 @@ def test_a_new_controller_renews_nothing_before_its_claim_stands() -> None:
     decision = decide(one.state, one.sight())
     assert any(isinstance(body, r.Answered) for body in decision.records)
     assert decision.renewals == ()
+
+
+def test_a_lease_that_ends_while_soaking_leads_back_under_the_gate() -> None:
+    """Nobody gets the full share again without a rung that was judged (found by a
+    rehearsal: several 117)."""
+    one = Play(estate(), change("fra"))
+    one.leased = True
+    one.until_phase(Phase.RETURNING)
+    last = len(one.plan.pass_of("fra").ramp) - 1
+    one.until(lambda one: one.here.index == last)
+    one.renewing = lambda dial: False
+    keep = "/keep/"
+    one.obey = lambda action: (
+        r.OutcomeKind.RETRY if keep in action.key else r.OutcomeKind.DONE
+    )
+    one.until_held().until(lambda one: not one.armed)
+    one.obey = lambda action: r.OutcomeKind.DONE
+    one.ask("retry")
+    one.until_closed()
+    phases = one.phases("fra")
+    after = phases[phases.index("soaking") :]
+    assert after == ["soaking", "returning", "soaking", "done"]
+    assert not [a for a in one.actions if "/soak/" in a.key]

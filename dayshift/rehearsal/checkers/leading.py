@@ -43,11 +43,26 @@ def _vacant(case: Case) -> list[Violation]:
     end_ms = min([*closed, case.history.ended_ms])
     for one in (*case.history.of("lead", "lapse"), None):
         at_ms = min(one.at_ms, end_ms) if one is not None else end_ms
-        if since >= 0 and at_ms - since > VACANT_MS:
-            waited = at_ms - since
-            if not case.weather(*TROUBLE, at_ms=at_ms, for_ms=waited):
-                what = f"nobody led for {waited // 1000} s"
-                found.append(Violation(NAME, at_ms, what))
+        waited = at_ms - _anybody(case, since, at_ms) if since >= 0 else 0
+        excused = case.weather(*TROUBLE, at_ms=at_ms, for_ms=waited)
+        if waited > VACANT_MS and not excused:
+            what = f"nobody led for {waited // 1000} s"
+            found.append(Violation(NAME, at_ms, what))
         if one is not None:
             since = one.at_ms if one.kind == "lapse" else -1
     return found
+
+
+def _anybody(case: Case, since_ms: int, until_ms: int) -> int:
+    """From when on somebody was alive until then, if not since `since_ms`."""
+    alive: set[str] = set()
+    for one in case.history.of("born", "crash"):
+        if one.at_ms > until_ms:
+            break
+        if one.kind == "crash":
+            alive.discard(one.what)
+        elif not alive:
+            since_ms = max(since_ms, one.at_ms)
+        if one.kind == "born":
+            alive.add(one.what)
+    return since_ms if alive else until_ms
