@@ -132,7 +132,8 @@ class _Watch:
         return self.case.weather(*words, at_ms=at_ms, for_ms=for_ms)
 
     def _excused(self, armed: Armed, at_ms: int) -> bool:
-        """Was there any reason, since it was armed, that nobody could renew?"""
+        """Was there any reason, since it was armed, that nobody could renew? A write
+        that was never read back stands for nothing, and may go back."""
         lasted = at_ms - armed.since_ms
         crashed = any(
             armed.since_ms <= one.at_ms <= at_ms
@@ -141,9 +142,14 @@ class _Watch:
         ended = any(
             one["at"]["mono_ms"] <= at_ms for one in self.case.kinds("run-closed")
         )
-        return (
-            crashed or ended or self.case.weather(*TROUBLE, at_ms=at_ms, for_ms=lasted)
-        )
+        if crashed or ended or not self._confirmed(armed.claim):
+            return True
+        return self.case.weather(*TROUBLE, at_ms=at_ms, for_ms=lasted)
+
+    def _confirmed(self, claim: str) -> bool:
+        """Did the journal ever note that this write was read back?"""
+        notes = (one["body"].get("claim") for one in self.case.kinds("outcome"))
+        return any(c and f"{c['epoch']}:{c['seq']}" == claim for c in notes)
 
     def _bad(self, at_ms: int, what: str) -> None:
         said = f"dial {self.dial} at agent {self.agent} {what}"
