@@ -13,7 +13,7 @@ from dayshift.cli import files, fitting, looking, placing, say
 from dayshift.cli.everywhere import Cli
 from dayshift.cli.plan_gate import GateSight, gate_sights
 from dayshift.cli.plan_page import lines
-from dayshift.core import capacity, review
+from dayshift.core import capacity, proof, review
 from dayshift.errors import EXIT_DONE, EXIT_REFUSED, Reason
 from dayshift.model.dial import Abilities
 from dayshift.model.estate import Estate
@@ -117,7 +117,20 @@ def measure(made: Plan, sight: Sight) -> Measured:
                     known = worst.get(key)
                     if known is None or place.filled_bp > known.filled_bp:
                         worst[key] = place
-    return Measured(sight.at, load_rps, tuple(worst.values()))
+    connected = _connected(made.estate, sight)
+    return Measured(sight.at, load_rps, tuple(worst.values()), connected)
+
+
+def _connected(estate: Estate, sight: Sight) -> dict[str, dict[str, int]]:
+    """Users' connections of each service by region, where a meter counts them."""
+    found: dict[str, dict[str, int]] = {}
+    policy = estate.policy
+    for service in estate.moving():
+        for region in service.shares:
+            told = proof.told_connected(sight, service, region, policy, policy.fresh_ms)
+            if told is not None:
+                found.setdefault(service.name, {})[region] = told
+    return found
 
 
 def _loads(

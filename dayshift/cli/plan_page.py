@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 
 from dayshift.cli.plan_gate import GateSight, gate_lines
 from dayshift.core import review, steering, times
@@ -12,6 +13,8 @@ from dayshift.model.estate import Interrupt, WorkStep
 from dayshift.model.plan import PassPlan, Plan, Stage
 from dayshift.model.units import Row, percent
 from dayshift.surfaces import words
+
+WIDTH = 88
 
 
 def lines(
@@ -76,18 +79,24 @@ def _layers(plan: Plan, one: PassPlan) -> Iterator[str]:
         outer = [dial.name for dial in steering.outer(service)]
         if not outer or not service.shares.get(one.region):
             continue
-        inner = service.dials[len(outer)].name
-        yield (
-            f"   order  {service.name}: {inner} serves its users elsewhere, then "
-            f"{', then '.join(outer)} {_lead(outer)} there; back the other way"
+        inner, last = service.dials[len(outer)].name, outer[-1]
+        seen = plan.measured.connected if plan.measured else {}
+        count = seen.get(service.name, {}).get(one.region)
+        users = "users' connections" + ("" if count is None else f" ({count} now)")
+        counted = any(meter.connections for meter in service.meters)
+        then = (
+            f"before {last} goes, {users} have {limit} to end"
+            if counted and len(outer) > 1
+            else f"{users} that are open when {last} goes are not waited for: a route "
+            "that moves resets them"
         )
-        if any(meter.connections for meter in service.meters) and len(outer) > 1:
-            yield f"          before {outer[-1]} goes, connections have {limit} to end"
-        else:
-            yield (
-                f"          connections that are open when {outer[-1]} goes are not "
-                "waited for: a route that moves resets them"
-            )
+        yield from wrap(
+            f"{service.name}: {inner} serves its users elsewhere, then "
+            f"{', then '.join(outer)} {_lead(outer)} there; back the other way; {then}",
+            WIDTH,
+            initial_indent="   order  ",
+            subsequent_indent=" " * 10,
+        )
 
 
 def _lead(outer: Sequence[str]) -> str:

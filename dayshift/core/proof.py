@@ -213,19 +213,27 @@ def connected(sight: Sight, estate: Estate, region: str, within_ms: int) -> int 
     """
     total = 0
     for service in estate.moving():
-        counts = {one.name for one in service.meters if one.connections}
-        meters = sight.place(service.name, region).meters
-        told = [
-            one.connections
-            for one in meters
-            if one.meter in counts
-            and is_fresh(one, estate.policy)
-            and (one.age_ms or 0) <= within_ms
-        ]
-        if counts and service.shares[region] and not told:
+        told = told_connected(sight, service, region, estate.policy, within_ms)
+        counted = any(one.connections for one in service.meters)
+        if counted and service.shares[region] and told is None:
             return None
-        total += max(told, default=0)
+        total += told or 0
     return total
+
+
+def told_connected(
+    sight: Sight, service: Service, region: str, policy: Policy, within_ms: int
+) -> int | None:
+    """The same of one service; None where no meter that counts them tells it now."""
+    counts = {one.name for one in service.meters if one.connections}
+    told = [
+        one.connections
+        for one in sight.place(service.name, region).meters
+        if one.meter in counts
+        and is_fresh(one, policy)
+        and (one.age_ms or 0) <= within_ms
+    ]
+    return max(told, default=None)
 
 
 def meter_counts(sight: Sight, estate: Estate, region: str) -> dict[str, int]:

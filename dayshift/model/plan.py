@@ -69,11 +69,15 @@ class Capacity(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What was measured when the plan was made; beside the digest, not under it."""
+    """What was measured when the plan was made; beside the digest, not under it.
+
+    `connected` counts users' connections by service and region, where a meter does.
+    """
 
     at: Instant
     load_rps: dict[str, dict[str, int]]
     capacity: tuple[Capacity, ...]
+    connected: dict[str, dict[str, int]] = {}
 
 
 class Plan(msgspec.Struct, frozen=True):
