@@ -439,6 +439,7 @@ def broken_just_now(history: History) -> None:
 def left_in_order(history: History) -> None:
     """Connections have had their time to end; back it goes the other way."""
     in_layers(history)
+    history.note(-90_000, "prepare", "dns", "", "5000")
     for number, dial in enumerate(("edge", "dns", "anycast")):
         moves(history, 2_000 + 90_000 * number, dial, False, connected={"ber": 3})
     for number, dial in enumerate(("anycast", "dns", "edge")):
