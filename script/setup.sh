@@ -66,35 +66,61 @@ install_asleep() {
     return $done
 }
 
-# Program and package of every daemon that a journey steers.
-dial_daemons=(haproxy:haproxy conntrack:conntrack ss:iproute2 named:bind9
-    knotd:knot pdns_server:pdns-server gdnsd:gdnsd unbound:unbound
-    bird:bird2 vtysh:frr gobgpd:gobgpd exabgp:exabgp
-    ip:iproute2 sysctl:procps)
+# Program and package of every daemon of the network lab, and of those that a journey
+# steers besides.
+network_daemons=(haproxy:haproxy ss:iproute2 pdns_server:pdns-server unbound:unbound
+    bird:bird2 vtysh:frr ip:iproute2 sysctl:procps nsenter:util-linux)
+dial_daemons=("${network_daemons[@]}" conntrack:conntrack named:bind9 knotd:knot
+    gdnsd:gdnsd gobgpd:gobgpd exabgp:exabgp)
 
-# The real daemons for the tests, Prometheus among them, and strace, from Debian's
-# packages.
-setup_daemons() {
-    local missing=() pair
-    for pair in "${dial_daemons[@]}"; do
-        PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null ||
-            missing+=("${pair#*:}")
+# Fills `missing` with the packages of those of these programs that are not here, and
+# of these backends of PowerDNS.
+find_missing() {
+    local pair backend
+    missing=()
+    for pair in "$@"; do
+        case $pair in
+        backend:*)
+            backend=${pair#*:}
+            compgen -G "/usr/lib/*/pdns/lib${backend}backend.so" >/dev/null ||
+                missing+=("pdns-backend-${backend#g}")
+            ;;
+        *)
+            PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null ||
+                missing+=("${pair#*:}")
+            ;;
+        esac
     done
-    for pair in gsqlite3:sqlite3 bind:bind; do
-        compgen -G "/usr/lib/*/pdns/lib${pair%%:*}backend.so" >/dev/null ||
-            missing+=("pdns-backend-${pair#*:}")
-    done
-    command -v etcd >/dev/null || missing+=(etcd-server)
-    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
-        command -v initdb >/dev/null || missing+=(postgresql)
-    command -v strace >/dev/null || missing+=(strace)
-    command -v prometheus >/dev/null || missing+=(prometheus)
+}
+
+install_missing() {
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "Installing ${missing[*]} …"
         install_asleep "${missing[@]}" && return 0
         tail -n 5 "$venv/daemons.log" >&2
     fi
+    return 1
+}
+
+# What the network lab needs, from Debian's packages; it says itself what it lacks.
+setup_network() {
+    local missing
+    find_missing "${network_daemons[@]}" backend:gsqlite3
+    install_missing || true
+}
+
+# The real daemons for the tests, Prometheus among them, and strace, from Debian's
+# packages.
+setup_daemons() {
+    local missing
+    find_missing "${dial_daemons[@]}" backend:gsqlite3 backend:bind
+    command -v etcd >/dev/null || missing+=(etcd-server)
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+        command -v initdb >/dev/null || missing+=(postgresql)
+    command -v strace >/dev/null || missing+=(strace)
+    command -v prometheus >/dev/null || missing+=(prometheus)
+    install_missing && return 0
     say "The tests of stores and dials need ${missing[*]}: install them (Debian: apt install"
     say "${missing[*]}). Without them these tests are skipped, and fail where CI is set."
 }

@@ -16,16 +16,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dayshift.cli import lab_network
 from dayshift.errors import EXIT_DONE, EXIT_ERROR, DayshiftError, Reason, Refused
 from dayshift.lab import by_hand as hand
 from dayshift.lab import estate, many, processes, trouble, up, users, view
+from dayshift.lab.network import spec as net_layout
+from dayshift.lab.network import users as net_users
 
 app = typer.Typer(
     name="lab",
     help="An estate of real parts on this machine: two regions, an entry, users. "
     "With `up --controllers 3` also a store of three etcd members, three controllers "
-    "that serve, and an agent between them and the entry. `break kill` and `break "
-    "freeze` hit any part of it (`--part leader`: whoever leads); `break heal` mends.",
+    "that serve, and an agent between them and the entry. With `up --network` three "
+    "regions behind real name servers, routers and load balancers. `break kill` and "
+    "`break freeze` hit any part of it (`--part leader`: whoever leads); `break heal` mends.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -78,9 +82,27 @@ def up_command(
     users_for: Annotated[
         str, typer.Option("--for", help="How long users come.")
     ] = "1h",
+    network: Annotated[
+        bool,
+        typer.Option(
+            "--network",
+            help="Name servers, routers and load balancers of three regions in "
+            "namespaces of their own (root, Linux).",
+        ),
+    ] = False,
+    ttl: Annotated[
+        str, typer.Option(help="With --network: how long an answer is cached.")
+    ] = "10s",
+    streams: Annotated[
+        int, typer.Option(help="With --network: connections of 20 to 60 s.")
+    ] = 10,
 ) -> None:
     """Build and start the lab, or what is missing of it; send users."""
     limit_s = int(seconds(users_for))
+    if network or net_layout.is_built(directory):
+        load = net_users.Load(rps, streams)
+        lab_network.up(directory, detach, load, limit_s, int(seconds(ttl)))
+        return
     console = _console()
     spec = estate.build(directory, base_port, controllers)
     try:
@@ -108,6 +130,9 @@ def down(
     wipe: Annotated[bool, typer.Option(help="Remove its directory too.")] = False,
 ) -> None:
     """End exactly the processes of the lab."""
+    if net_layout.is_built(directory):
+        lab_network.down(directory, wipe)
+        return
     spec = estate.load(directory)
     ended = up.down(spec)
     typer.echo(f"ended {len(ended)}: {', '.join(ended)}" if ended else "nothing ran")
@@ -121,6 +146,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Say what runs and how each region stands; exit 1 if a part is dead or frozen."""
+    if net_layout.is_built(directory):
+        lab_network.status(directory, as_json)
     spec = estate.load(directory)
     now = up.status(spec)
     if as_json:
@@ -152,6 +179,7 @@ def break_command(
 
     Example: `dayshift lab break freeze --part leader --for 20s`.
     """
+    lab_network.refuse_other(directory)
     spec = estate.load(directory)
     spec.region(region)
     for_s = seconds(lasting) if lasting else 0.0
@@ -181,6 +209,7 @@ def by_hand_command(
     directory: Dir = DIRECTORY,
 ) -> None:
     """Upgrade both regions the old way, and count what the users feel."""
+    lab_network.refuse_other(directory)
     spec = estate.load(directory)
     if not up.status(spec).users:
         raise Refused(

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -77,7 +77,7 @@ class Demo:
             told = None
         else:
             code = self._run(spec)
-            told = story.last_run(spec)
+            told = story.last_run(Path(spec.dir))
             marks = told.marks if told else view.Marks(from_ms, now_ms())
         run_ms = int((time.monotonic() - started) * 1000)
         time.sleep(AFTER_S)
@@ -189,8 +189,8 @@ def fresh(directory: Path) -> estate.LabSpec:
 
 
 @contextlib.contextmanager
-def until_the_end(spec: estate.LabSpec, keep: bool) -> Iterator[None]:
-    """End the lab however the demo ends; a second Ctrl-C does not interrupt that."""
+def until_the_end(end: Callable[[], object], keep: bool) -> Iterator[None]:
+    """`end` the lab however the demo ends; a second Ctrl-C does not interrupt that."""
 
     def interrupted(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -205,7 +205,7 @@ def until_the_end(spec: estate.LabSpec, keep: bool) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         if not (keep and finished):
-            up.down(spec)
+            end()
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -241,7 +241,7 @@ def main(argv: list[str]) -> int:
     demo = Demo(asked)
     try:
         spec = fresh(asked.dir)
-        with until_the_end(spec, asked.keep):
+        with until_the_end(lambda: up.down(spec), asked.keep):
             found = demo.play(spec)
     except KeyboardInterrupt:
         demo.say("\nInterrupted. Every process of the demo has ended.")

@@ -7,12 +7,12 @@ a lab without one (by hand) has no story.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
 from dayshift.errors import JournalError, Refused
 from dayshift.journal.reader import JournalReader
-from dayshift.lab.estate import LabSpec
 from dayshift.lab.view import Marks, PassMarks
 from dayshift.model import records as r
 from dayshift.model.dial import ALL
@@ -29,10 +29,10 @@ class Story(msgspec.Struct, frozen=True):
     held: str = ""
 
 
-def last_run(spec: LabSpec) -> Story | None:
-    """The story of the run that was opened last, or None."""
+def last_run(directory: Path) -> Story | None:
+    """The story of the run that was opened last in a lab's directory, or None."""
     try:
-        reader = JournalReader.open(spec.path(STATE_DIR))
+        reader = JournalReader.open(directory / STATE_DIR)
         return tell(reader.records())
     except (JournalError, Refused):
         return None

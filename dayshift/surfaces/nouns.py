@@ -194,7 +194,10 @@ class InstanceStory(msgspec.Struct, frozen=True):
 
 
 class DialStory(msgspec.Struct, frozen=True):
-    """One dial: what it shows (None: mixed or unreadable) and what is expected."""
+    """One dial: what it shows (None: mixed or unreadable) and what is expected.
+
+    `moving`: a write of ours is under way, and its instances need not agree yet.
+    """
 
     dial: str
     services: tuple[str, ...]
@@ -206,6 +209,7 @@ class DialStory(msgspec.Struct, frozen=True):
     fault: str = ""
     age_ms: int | None = None
     instances: tuple[InstanceStory, ...] = ()
+    moving: bool = False
 
 
 class DutyStory(msgspec.Struct, frozen=True):

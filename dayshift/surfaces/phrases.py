@@ -223,8 +223,8 @@ def dial(one: DialStory) -> str:
 
 def dial_trouble(one: DialStory) -> bool:
     """True when a person should look at this dial."""
-    odd = one.rows is not None and one.rows != one.expected
-    return bool(one.fault) or one.mixed or odd
+    odd = one.mixed or (one.rows is not None and one.rows != one.expected)
+    return bool(one.fault) or (odd and not one.moving)
 
 
 def duty(one: DutyStory) -> str:

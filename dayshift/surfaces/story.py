@@ -273,6 +273,7 @@ def _dials(
                 rows=None,
                 expected=state.confirmed.get(dial.name, usual).rows,
                 claim=str(state.claims.get(dial.name, "")),
+                moving=bool(state.tried.get(dial.name)),
             )
             reading = sight.dials.get(dial.name) if sight else None
             out[dial.name] = _read_back(told, reading, now) if reading else told

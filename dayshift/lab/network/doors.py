@@ -1,4 +1,4 @@
-"""The TLS door of each region's edge: an Envoy that speaks HTTP/2 and hands on to HAProxy.
+"""The TLS door of each region's edge: an Envoy that speaks HTTP/2 to users.
 
 Why not HAProxy itself: it cannot ask an HTTP/2 client to connect anew (2.6 sends GOAWAY
 only when it stops), so such clients would never leave an edge that is drained.

@@ -1,8 +1,8 @@
 """The edges of the network lab's regions: HAProxys, a TLS door and an application each.
 
 An edge serves arrivals in the region that its map draws, over the regions' own network.
-It tells every client after a while to connect anew, as edges do that want to be drained:
-a client that keeps its connection for ever asks no name server again.
+It tells every client after a while to connect anew, as edges do that may be drained: a
+client that keeps its connection for ever asks no name server again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ defaults
   mode http
   option redispatch
   retries 2
+  http-reuse always
   timeout connect 3s
   timeout client 90s
   timeout server 90s
@@ -35,7 +36,8 @@ frontend users
   bind :80
   bind 127.0.0.1:{door}
   tcp-request session set-var(sess.begun) date()
-  http-after-response set-header connection close if {{ date(),sub(sess.begun) ge {age} }}
+  acl old date(),sub(sess.begun) ge {age}
+  http-after-response set-header connection close if old
   http-after-response set-header x-edge {region}
   use_backend %[rand(10000),map_int({map},be_{region})]
 {backends}
@@ -139,7 +141,7 @@ def _start_edge(spec: NetSpec, region: str) -> None:
 
 def _start_door(spec: NetSpec, region: str) -> None:
     config = spec.run / region / "door.json"
-    pair = [spec.run / f"{name}.pem" for name in ("cert", "key")]
+    pair = spec.run / "cert.pem", spec.run / "key.pem"
     config.write_bytes(doors.door(*pair, DOOR_PORT, AGE_S))
     argv = [spec.programs["envoy"], "-c", str(config), "--disable-hot-restart"]
     argv += ["--concurrency", "1", "--log-level", "warning"]

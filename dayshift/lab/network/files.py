@@ -1,7 +1,6 @@
 """The estate and change files of the network lab, written for people.
 
-Only rendering. All three layers are there, from the users inwards: the name, the routes,
-the edges.
+Only rendering. All three layers are there: the name, the routes, the edges.
 """
 
 from __future__ import annotations
@@ -155,9 +154,9 @@ steps:                          # for every region above that lists none of its 
     interrupt: never            # between | signal | never
     limit: 2 min
     options:
-      argv: ["{python}", -m, dayshift.lab.network.upgrade, "{dir}", "{version}"]
-      check: ["{python}", -m, dayshift.lab.network.upgrade, "{dir}", --check, "{version}"]
-      undo: ["{python}", -m, dayshift.lab.network.upgrade, "{dir}", "1"]
+      argv: [{upgrade}, "{dir}", "{version}"]
+      check: [{upgrade}, "{dir}", --check, "{version}"]
+      undo: [{upgrade}, "{dir}", "1"]
 """
 LOW_TTL_S = 5
 
@@ -168,7 +167,7 @@ def write(spec: NetSpec) -> None:
     spec.path("change.yaml").write_text(
         _CHANGE.format(
             version="2",
-            python=spec.python,
+            upgrade=f'"{spec.python}", -m, dayshift.lab.network.upgrade',
             dir=spec.dir,
             regions="\n".join(
                 f'  - region: {one}\n    expect_version: "2"' for one in REGIONS

@@ -178,7 +178,7 @@ def able() -> None:
         raise _refused(
             "LAB-NEEDS-ROOT",
             f"the network lab needs root on Linux (this is user {os.geteuid()})",
-            "it makes network namespaces, which do not reach into this machine's network",
+            "it makes network namespaces of its own",
             "sudo, in a virtual machine if you prefer; or `dayshift lab up` without "
             "--network, which needs no rights",
         )

@@ -6,6 +6,8 @@ takes these away.
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from dayshift.lab import processes
@@ -47,13 +49,18 @@ def up(spec: NetSpec) -> None:
     names.start(spec)
     edges.start(spec)
     routers.start(spec)
+    await_ready(spec)
+
+
+def await_ready(spec: NetSpec) -> None:
+    """Wait until every part knows the others and users are served."""
     for what, there in (
         ("the routers know one another", routers.ready),
         ("the resolver answers", names.ready),
         ("every region serves", edges.ready),
         ("users are served", _served),
     ):
-        processes.await_there(what, lambda there=there: there(spec), READY_LIMIT_S)
+        processes.await_there(what, partial(there, spec), READY_LIMIT_S)
 
 
 def down(spec: NetSpec) -> list[str]:

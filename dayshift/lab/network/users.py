@@ -146,7 +146,11 @@ def _felt(metrics: dict[str, dict[str, float]]) -> Felt:
     def one(kind: str) -> Counted:
         took = metrics.get(f"{kind}_ms", {})
         return Counted(
-            *(count(f"{kind}_{end}") for end in Counted.__struct_fields__[:5]),
+            asked=count(f"{kind}_asked"),
+            failed=count(f"{kind}_failed"),
+            reset=count(f"{kind}_reset"),
+            timeout=count(f"{kind}_timeout"),
+            wrong=count(f"{kind}_wrong"),
             p50_ms=took.get("med", 0.0),
             p99_ms=took.get("p(99)", 0.0),
             regions={region: count(f"{kind}_{region}") for region in REGIONS},
