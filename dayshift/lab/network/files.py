@@ -93,7 +93,7 @@ policy:
   drain: [0 %]
   drain_dwell: 1 s
   connections_limit: 90 s       # before the routes go, connections have so long to end
-  ramp: [1 %, 10 %, 25 %, 50 %]
+  ramp: [2 %, 10 %, 50 %]
   soak: 5 s
   quiet: 4 s
   fresh: 4 s

@@ -111,12 +111,12 @@ def felt(spec: NetSpec) -> Felt | None:
     return _felt(json.loads(text))
 
 
-def look(spec: NetSpec) -> dict[str, str]:
-    """One user's look: for every address that the resolver gives, whose edge is there.
+def look(spec: NetSpec, name: str = NAME) -> dict[str, str]:
+    """One user's look: for every address that a name has, whose edge is there.
 
     An address where nobody answers maps to nothing.
     """
-    argv = _as_user(spec, spec.python, "-m", "dayshift.lab.network.look", NAME)
+    argv = _as_user(spec, spec.python, "-m", "dayshift.lab.network.look", name)
     done = subprocess.run(
         argv, capture_output=True, text=True, check=False, timeout=LOOK_LIMIT_S
     )
