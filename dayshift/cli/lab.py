@@ -29,7 +29,8 @@ app = typer.Typer(
     "With `up --controllers 3` also a store of three etcd members, three controllers "
     "that serve, and an agent between them and the entry. With `up --network` three "
     "regions behind real name servers, routers and load balancers. `break kill` and "
-    "`break freeze` hit any part of it (`--part leader`: whoever leads); `break heal` mends.",
+    "`break freeze` hit any part of it (`--part leader`: whoever leads); `break heal` "
+    "mends.",
     no_args_is_help=True,
     add_completion=False,
 )

@@ -76,6 +76,6 @@ def test_without_root_or_a_daemon_nothing_is_made(
         layout.make(tmp_path / "lab", 10)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setitem(layout.NEEDED, "no-such-daemon", "no-such-package")
-    with pytest.raises(Refused, match="needs .*no-such-package"):
+    with pytest.raises(Refused, match=r"needs .*no-such-package"):
         layout.make(tmp_path / "lab", 10)
     assert not (tmp_path / "lab").exists()

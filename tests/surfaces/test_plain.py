@@ -80,6 +80,18 @@ def test_a_dial_that_tears_is_said_once() -> None:
     assert plain.lines(torn, tale.story(), CEST) == []
 
 
+def test_a_dial_whose_write_is_under_way_may_tear() -> None:
+    tale = run_until("working")
+    whole = tale.story()
+    move = r.Action(r.ActionKind.SET_DIAL, "k", "entry", "fra", setting=tale.dial)
+    tale.add(r.Intent(move))
+    tale.torn = True
+    assert plain.lines(whole, tale.story(), CEST) == []
+    tale.add(r.Outcome("k", r.OutcomeKind.DONE, claim=tale.claim))
+    (line,) = plain.lines(whole, tale.story(), CEST)
+    assert "dial entry is MIXED" in line
+
+
 def test_nobody_watching_is_said_on_every_surface() -> None:
     tale = run_until("held")
     left = tale.story(watched=False)

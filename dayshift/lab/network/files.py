@@ -92,7 +92,7 @@ policy:
   headroom: 85 %
   drain: [0 %]
   drain_dwell: 1 s
-  connections_limit: 90 s       # before the routes go, connections have so long to end
+  connections_limit: {limit} s      # so long after the name, the routes go in any case
   ramp: [2 %, 10 %, 50 %]
   soak: 5 s
   quiet: 4 s
@@ -159,6 +159,8 @@ steps:                          # for every region above that lists none of its 
       undo: [{upgrade}, "{dir}", "1"]
 """
 LOW_TTL_S = 5
+CONNECTION_S = 75
+"""Longer than the users' longest connection, begun with the last cached answer."""
 
 
 def write(spec: NetSpec) -> None:
@@ -186,6 +188,7 @@ def _estate(spec: NetSpec) -> str:
         name=NAME,
         addresses=", ".join(f"{n}: [{', '.join(a)}]" for n, a in ADDRESSES.items()),
         ttl=spec.ttl_s,
+        limit=spec.ttl_s + CONNECTION_S,
         ttl_low=min(LOW_TTL_S, spec.ttl_s),
         dns=spec.managed("dns"),
         api=names.api(spec),

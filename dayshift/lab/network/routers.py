@@ -20,6 +20,7 @@ FRR_DAEMONS = ("zebra", "bgpd", "bfdd")
 BFD_MS, BFD_TIMES = 300, 5
 """Seconds, not the tenths of real routers: a busy machine must not look like a cut."""
 READY_S = 60.0
+END_GRACE_S = 5.0
 DEFINES = """\
 define DAYSHIFT_MARK = "unclaimed {row}";
 define DAYSHIFT_ANNOUNCE = 1;
@@ -187,8 +188,10 @@ def _frr_place(spec: NetSpec) -> Path:
 def _frr(spec: NetSpec) -> None:
     """FRR's daemons, as its own user; then what Debian's service would load."""
     found = [processes.find(spec.run, f"t1-{one}") for one in FRR_DAEMONS]
-    if all(one is not None and processes.alive(one) for one in found):
+    alive = [one for one in found if one is not None and processes.alive(one)]
+    if len(alive) == len(FRR_DAEMONS):
         return
+    processes.end(spec.run, alive, END_GRACE_S)
     place = _frr_place(spec)
     place.mkdir(parents=True, exist_ok=True)
     (place / "vtysh.conf").write_text("service integrated-vtysh-config\n")

@@ -49,10 +49,10 @@ def up(spec: NetSpec) -> None:
     names.start(spec)
     edges.start(spec)
     routers.start(spec)
-    await_ready(spec)
+    _await_ready(spec)
 
 
-def await_ready(spec: NetSpec) -> None:
+def _await_ready(spec: NetSpec) -> None:
     """Wait until every part knows the others and users are served."""
     for what, there in (
         ("the routers know one another", routers.ready),
