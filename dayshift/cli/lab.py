@@ -7,6 +7,8 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +23,7 @@ from dayshift.errors import EXIT_DONE, EXIT_ERROR, DayshiftError, Reason, Refuse
 from dayshift.lab import by_hand as hand
 from dayshift.lab import estate, many, processes, trouble, up, users, view
 from dayshift.lab.network import spec as net_layout
+from dayshift.lab.network import up as net_up
 from dayshift.lab.network import users as net_users
 
 app = typer.Typer(
@@ -38,6 +41,10 @@ DIRECTORY = Path("var/lab")
 SURGE_FACTOR = 3
 SURGE_S = 30.0
 AFTER_S = 4.0
+NETWORK = (
+    "Three regions behind name servers, routers and load balancers, in namespaces of "
+    "their own (root, Linux)."
+)
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 Dir = Annotated[Path, typer.Option("--dir", help="Where the lab lives.")]
@@ -83,14 +90,7 @@ def up_command(
     users_for: Annotated[
         str, typer.Option("--for", help="How long users come.")
     ] = "1h",
-    network: Annotated[
-        bool,
-        typer.Option(
-            "--network",
-            help="Name servers, routers and load balancers of three regions in "
-            "namespaces of their own (root, Linux).",
-        ),
-    ] = False,
+    network: Annotated[bool, typer.Option("--network", help=NETWORK)] = False,
     ttl: Annotated[
         str, typer.Option(help="With --network: how long an answer is cached.")
     ] = "10s",
@@ -100,28 +100,38 @@ def up_command(
 ) -> None:
     """Build and start the lab, or what is missing of it; send users."""
     limit_s = int(seconds(users_for))
-    if network or net_layout.is_built(directory):
-        load = net_users.Load(rps, streams)
-        lab_network.up(directory, detach, load, limit_s, int(seconds(ttl)))
-        return
     console = _console()
+    if network or net_layout.is_built(directory):
+        net = net_layout.make(directory, int(seconds(ttl)))
+        with _attended(console, detach, lambda: net_up.down(net)):
+            lab_network.start(console, net, net_users.Load(rps, streams), limit_s)
+        return
     spec = estate.build(directory, base_port, controllers)
-    try:
+    with _attended(console, detach, lambda: up.down(spec)):
         up.up(spec)
         if rps:
             users.start(spec, rps, limit_s)
         _show(console, spec)
         console.print(_next_steps(spec), markup=False)
+
+
+@contextmanager
+def _attended(
+    console: Console, detach: bool, end: Callable[[], object]
+) -> Iterator[None]:
+    """Stay until Ctrl-C after the lab has come up, unless it shall stay alone."""
+    try:
+        yield
         if not detach:
             console.print("\nCtrl-C ends the lab.", markup=False)
             while True:
                 time.sleep(1.0)
     except KeyboardInterrupt:
-        up.down(spec)
+        end()
         console.print("\nThe lab is down.", markup=False)
     except DayshiftError:
         if not detach:
-            up.down(spec)
+            end()
         raise
 
 

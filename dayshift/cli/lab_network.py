@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -15,38 +14,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dayshift.errors import EXIT_DONE, EXIT_ERROR, DayshiftError, Reason, Refused
+from dayshift.errors import EXIT_DONE, EXIT_ERROR, Reason, Refused
 from dayshift.lab.network import spec as layout
 from dayshift.lab.network import up as lab
 from dayshift.lab.network import users
 from dayshift.lab.network.spec import NetSpec
 
 
-def up(
-    directory: Path, detach: bool, load: users.Load, users_for_s: int, ttl_s: int
-) -> None:
-    """Build and start it, or what is missing of it; send users."""
-    if not 1 <= ttl_s <= layout.MOST_TTL_S:
-        raise typer.BadParameter(f"--ttl is between 1s and {layout.MOST_TTL_S}s")
-    console = Console(highlight=False)
-    spec = layout.make(directory, ttl_s)
-    try:
-        lab.up(spec)
-        if load.rps:
-            users.start(spec, load, users_for_s)
-        show(console, spec, lab.status(spec))
-        console.print(_next_steps(spec), markup=False)
-        if not detach:
-            console.print("\nCtrl-C ends the lab.", markup=False)
-            while True:
-                time.sleep(1.0)
-    except KeyboardInterrupt:
-        lab.down(spec)
-        console.print("\nThe lab is down.", markup=False)
-    except DayshiftError:
-        if not detach:
-            lab.down(spec)
-        raise
+def start(console: Console, spec: NetSpec, load: users.Load, limit_s: int) -> None:
+    """Start what is not running; send users; say how it is, and what to type next."""
+    lab.up(spec)
+    if load.rps:
+        users.start(spec, load, limit_s)
+    show(console, spec, lab.status(spec))
+    console.print(_next_steps(spec), markup=False)
 
 
 def down(directory: Path, wipe: bool) -> None:

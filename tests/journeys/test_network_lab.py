@@ -6,7 +6,6 @@ root.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from dayshift.errors import Refused
+from dayshift.lab import processes
 from dayshift.lab.network import spec as layout
 from dayshift.lab.network import up as lab
 from dayshift.lab.network import users
@@ -108,11 +108,12 @@ def test_a_killed_up_leaves_nothing_after_down(tmp_path: Path) -> None:
         starting.send_signal(signal.SIGKILL)
     spec = layout.load(place)
     # As if it had been killed before it could write one of them down.
-    forgotten = json.loads((procs / "fra-app.json").read_bytes())
+    forgotten = processes.find(spec.run, "fra-app")
+    assert forgotten is not None and processes.alive(forgotten)
     (procs / "fra-app.json").unlink()
     assert left_of(spec)
     down = [*DAYSHIFT, "lab", "down", "--wipe", "--dir", str(place)]
     subprocess.run(down, check=True, capture_output=True)
     assert left_of(spec) == []
-    assert not Path("/proc", str(forgotten["pid"])).exists()
+    assert not processes.alive(forgotten)
     assert not place.exists()

@@ -15,6 +15,7 @@ from dayshift.lab.network import spec as layout
 from dayshift.lab.network.spec import ADDRESSES, REGIONS, SHARES_BP, NetSpec
 from dayshift.model.dial import DialKind
 from dayshift.model.estate import Estate
+from dayshift.model.plan import Move
 from dayshift.runtime import wiring
 from dayshift.runtime.settings.load import load_change, load_estate
 
@@ -44,7 +45,7 @@ def test_the_estate_has_three_layers_and_leaves_them_one_by_one(estate: Estate) 
         assert led == [{"dns", "anycast"}, {"anycast"}], region
 
 
-def region_has(move: steering.Move, region: str) -> bool:
+def region_has(move: Move, region: str) -> bool:
     return any(row.get(region) for row in move.setting.rows.values())
 
 

@@ -46,20 +46,7 @@ def door(certificate: Path, key: Path, to_port: int, age_s: int) -> bytes:
                 },
             }
         ],
-        "route_config": {
-            "virtual_hosts": [
-                {
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [
-                        {
-                            "match": {"prefix": "/"},
-                            "route": {"cluster": "edge", "timeout": "90s"},
-                        }
-                    ],
-                }
-            ]
-        },
+        "route_config": {"virtual_hosts": [_everything()]},
     }
     listener = {
         "name": "door",
@@ -73,6 +60,12 @@ def door(certificate: Path, key: Path, to_port: int, age_s: int) -> bytes:
     }
     resources = {"listeners": [listener], "clusters": [_edge(to_port)]}
     return json.dumps({"static_resources": resources}, indent=1).encode()
+
+
+def _everything() -> Config:
+    route = {"cluster": "edge", "timeout": "90s"}
+    routes = [{"match": {"prefix": "/"}, "route": route}]
+    return {"name": "all", "domains": ["*"], "routes": routes}
 
 
 def _edge(port: int) -> Config:

@@ -5,6 +5,8 @@ Only rendering. All three layers are there: the name, the routes, the edges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dayshift.lab.network import edges, names, routers
 from dayshift.lab.network import spec as layout
 from dayshift.lab.network.spec import ADDRESSES, NAME, PREFIXES, REGIONS, ZONE, NetSpec
@@ -171,19 +173,15 @@ def write(spec: NetSpec) -> None:
             version="2",
             upgrade=f'"{spec.python}", -m, dayshift.lab.network.upgrade',
             dir=spec.dir,
-            regions="\n".join(
-                f'  - region: {one}\n    expect_version: "2"' for one in REGIONS
-            ),
+            regions=_lines(lambda one: f'  - region: {one}\n    expect_version: "2"'),
         )
     )
 
 
 def _estate(spec: NetSpec) -> str:
-    sockets = [edges.socket(spec, one) for one in REGIONS]
+    sockets = {one: edges.socket(spec, one) for one in REGIONS}
     return _ESTATE.format(
-        regions="\n".join(
-            f"  {name}: {{title: {title}}}" for name, title in layout.TITLES.items()
-        ),
+        regions=_lines(lambda one: f"  {one}: {{title: {layout.TITLES[one]}}}"),
         zone=ZONE,
         name=NAME,
         addresses=", ".join(f"{n}: [{', '.join(a)}]" for n, a in ADDRESSES.items()),
@@ -195,39 +193,49 @@ def _estate(spec: NetSpec) -> str:
         resolver=spec.managed("users"),
         names=", ".join(REGIONS),
         prefixes=", ".join(PREFIXES.values()),
-        speakers="\n".join(_speaker(spec, one) for one in REGIONS),
+        speakers=_lines(lambda one: _speaker(spec, one)),
         vtysh=", ".join(routers.vtysh(spec)),
         ip=spec.programs["ip"],
         t1=spec.space("t1"),
         t2=spec.space("t2"),
         birdc=", ".join(routers.birdc(spec, "t2")),
         backends=", ".join(f"{one}: be_{one}" for one in REGIONS),
-        instances="\n".join(
-            f"            - {{name: {one}, socket: {edges.socket(spec, one)}, "
-            f"file: run/{one}/shares.map}}"
-            for one in REGIONS
-        ),
-        entries="\n".join(
-            f"            {one}: {{socket: [{', '.join(sockets)}], users: be_{one}}}"
-            for one in REGIONS
-        ),
-        inners="\n".join(
-            f"            {one}: {{socket: {edges.socket(spec, one)}, users: served, "
-            f"ignored: {{probe: probes}}}}"
-            for one in REGIONS
-        ),
-        flows="\n".join(
-            _FLOWS.format(
-                region=one,
-                ss=spec.programs["ss"],
-                space=spec.space(one),
-                app=edges.APP_PORT,
+        instances=_lines(
+            lambda one: (
+                f"            - {{name: {one}, socket: {sockets[one]}, "
+                f"file: run/{one}/shares.map}}"
             )
-            for one in REGIONS
         ),
-        urls="\n".join(
-            f'            {one}: "{edges.inner(spec, one)}/version"' for one in REGIONS
+        entries=_lines(
+            lambda one: (
+                f"            {one}: {{socket: [{', '.join(sockets.values())}], "
+                f"users: be_{one}}}"
+            )
         ),
+        inners=_lines(
+            lambda one: (
+                f"            {one}: {{socket: {sockets[one]}, users: served, "
+                f"ignored: {{probe: probes}}}}"
+            )
+        ),
+        flows=_lines(lambda one: _flows(spec, one)),
+        urls=_lines(
+            lambda one: f'            {one}: "{edges.inner(spec, one)}/version"'
+        ),
+    )
+
+
+def _lines(of: Callable[[str], str]) -> str:
+    """What there is for each region, one after the other."""
+    return "\n".join(map(of, REGIONS))
+
+
+def _flows(spec: NetSpec, region: str) -> str:
+    return _FLOWS.format(
+        region=region,
+        ss=spec.programs["ss"],
+        space=spec.space(region),
+        app=edges.APP_PORT,
     )
 
 

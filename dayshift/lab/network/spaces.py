@@ -60,6 +60,9 @@ def whole(spec: NetSpec) -> bool:
 def remove(spec: NetSpec) -> None:
     """Every namespace, whatever still runs in one of them, and the sockets' place."""
     spec.path("run", BUILT).unlink(missing_ok=True)
+    # Not left to the end of its namespace, with which it goes some time afterwards.
+    if Path("/sys/class/net", spec.tag).exists():
+        _ip(spec, "link", "del", spec.tag)
     for place in _there(spec):
         _empty(spec, place)
         _ip(spec, "netns", "del", spec.space(place))

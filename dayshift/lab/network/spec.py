@@ -146,6 +146,13 @@ def make(directory: Path, ttl_s: int) -> NetSpec:
         Refused: this machine or this user cannot have one; nothing was made.
     """
     able()
+    if not 1 <= ttl_s <= MOST_TTL_S:
+        raise _refused(
+            "LAB-TTL",
+            f"a lifetime of {ttl_s} s (1 to {MOST_TTL_S} s)",
+            "a drain waits for it twice, and DNS counts whole seconds",
+            "choose one in between",
+        )
     if (directory / "lab.json").exists():
         raise _refused(
             "LAB-BUILT",
