@@ -147,6 +147,9 @@ class Journal(JournalView):
         try:
             self.append(lease)
         except JournalFull:
+            if access.shared:
+                # Of a shared store the next one would lead under the same epoch.
+                raise
             self.append_emergency(lease)
         self._points.at(Point.LED)
 

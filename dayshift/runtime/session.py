@@ -50,6 +50,8 @@ Around = tuple[tuple[r.AnyBody, ...], tuple[r.AnyBody, ...]]
 STATE_DIR = ".dayshift"
 SOCKET = "control.sock"
 LOST_MS = 500
+CLOSE_MS = 5_000
+"""A driver that does not let go for so long keeps no leader from stepping down."""
 BRIEF_MAX = 60
 """So much of a value is shown when it differs."""
 
@@ -271,7 +273,8 @@ class Session:
             yield orchestrator
         finally:
             self.state = orchestrator.state
-            await drivers.close()
+            with contextlib.suppress(TimeoutError):
+                await self.clock.within(CLOSE_MS, drivers.close())
 
     def drivers(self, estate: Estate, change: Change | None) -> wiring.Drivers:
         """Every driver of the estate, with its context."""

@@ -14,16 +14,29 @@ TROUBLE = ("controller-dies-often", "disk", "place", "store")
 
 
 def check(case: Case) -> list[Violation]:
-    return [*_after_lapse(case), *_vacant(case)]
+    return [*_after_lapse(case), *_one_epoch(case), *_vacant(case)]
+
+
+def _one_epoch(case: Case) -> list[Violation]:
+    """Devices tell a new leader from an old one by the epoch: it is of one alone."""
+    first: dict[int, str] = {}
+    found = []
+    for write, action in case.obeyed():
+        epoch = write.token.claim.epoch
+        if action and first.setdefault(epoch, write.controller) != write.controller:
+            what = f"{first[epoch]} and {write.controller} wrote under epoch {epoch}"
+            found.append(Violation(NAME, write.at_ms, what, (action["key"],)))
+    return found
 
 
 def _after_lapse(case: Case) -> list[Violation]:
     """No device obeys an intent that was written after its writer's lease had ended."""
-    over = {int(one.more[0]): one.at_ms for one in case.history.of("lapse")}
+    lapses = case.history.of("lapse")
+    over = {(one.what, int(one.more[0])): one.at_ms for one in lapses}
     found = []
     for write, action in case.obeyed():
         claim = write.token.claim
-        ended_ms = over.get(claim.epoch)
+        ended_ms = over.get((write.controller, claim.epoch))
         if not action or ended_ms is None:
             continue
         at_ms = case.intents[claim.epoch, claim.seq]["at"]["mono_ms"]
