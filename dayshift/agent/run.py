@@ -41,7 +41,7 @@ async def serve(agent: Agent) -> None:
     clock: Clock = RealClock()
     ledger = Ledger(agent.state_dir)
     ledger.open()
-    secrets = Secrets(agent.base_dir)
+    secrets = Secrets(agent.base_dir, (agent.estate,))
     trust = Trust(agent.tls, agent.base_dir, secrets.resolve, server=True)
     keepers = {one.name: one for one in _keepers(agent, ledger, secrets, clock)}
     server = Server(

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dayshift.drivers.redaction import MARK, SECRET_LENGTH_MIN, forms
@@ -49,11 +49,16 @@ class Redactor:
 
 
 class Secrets:
-    """Resolves references; relative paths start at `base_dir`."""
+    """Resolves references; relative paths start at `base_dir`.
 
-    def __init__(self, base_dir: Path) -> None:
+    Args:
+        names: what must stay readable in claims and answers of devices.
+    """
+
+    def __init__(self, base_dir: Path, names: Iterable[str] = ()) -> None:
         self.redactor = Redactor()
         self._base_dir = base_dir
+        self._names = tuple(names)
         self._schemes: dict[str, Callable[[str], str]] = {
             "file": self._file,
             "env": self._env,
@@ -82,6 +87,13 @@ class Secrets:
                 f"(at least {SECRET_LENGTH_MIN})",
                 "so short a value cannot be kept out of texts",
             )
+        for name in self._names:
+            if value in name:
+                raise _fault(
+                    f"the secret {reference} stands in the name `{name}`",
+                    "it would be blotted out of claims, and a dial would look like "
+                    "somebody else's",
+                )
         self.redactor.learn(value)
         return value
 

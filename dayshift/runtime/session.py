@@ -297,7 +297,7 @@ def context(
     workspace: Workspace, estate: Estate, clock: Clock, points: Points = NOWHERE
 ) -> Context:
     """What drivers are given."""
-    secrets = Secrets(workspace.base)
+    secrets = Secrets(workspace.base, (estate.name, *estate.region_names()))
     return Context(
         estate=estate.name,
         base_dir=workspace.base,

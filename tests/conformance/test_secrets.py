@@ -128,3 +128,15 @@ def test_lines_and_overlapping_secrets_are_covered() -> None:
     assert redactor.redact("x second line y") == "x [redacted] y"
     assert redactor.redact("password-and-more") == "[redacted]"
     assert redactor.redact("nothing to hide") == "nothing to hide"
+
+
+def test_a_secret_that_stands_in_a_name_is_refused(tmp_path: Path) -> None:
+    """Blotted out of claims, it would make every dial look like somebody else's."""
+    (tmp_path / "key").write_text("shop-eu\n")
+    (tmp_path / "good").write_text("shop-eu-7f31\n")
+    secrets = Secrets(tmp_path, ("shop-eu", "fra"))
+    with pytest.raises(DriverFault) as caught:
+        secrets.resolve("file:key")
+    assert "stands in the name `shop-eu`" in str(caught.value)
+    assert secrets.redactor.redact("claimed by shop-eu") == "claimed by shop-eu"
+    assert secrets.resolve("file:good") == "shop-eu-7f31"
