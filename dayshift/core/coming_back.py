@@ -303,9 +303,8 @@ def soaking(desk: Desk) -> None:
     if not _full_share_stands(desk, rung):
         return
     # Nobody watched before this controller led: the soak begins again with it.
-    soaked = min(
-        desk.since(desk.here.since), desk.since(desk.state.led), _since_put_back(desk)
-    )
+    since = (desk.here.since, desk.state.led)
+    soaked = min(desk.since_asked("soak"), *map(desk.since, since))
     left = desk.policy.soak_ms - soaked
     if left > 0 and not desk.run.hurry:
         desk.wait("SOAK", f"{desk.region} at its full share", "the soak is over", left)
@@ -324,19 +323,6 @@ def _full_share_stands(desk: Desk, rung: int) -> bool:
         for one in stage.moves
     )
     return stands or desk.take(stage, "soak")
-
-
-def _since_put_back(desk: Desk) -> int:
-    """For how long the full share has stood since it was put back, if ever it was."""
-    begun = f"{desk.region}/soak/"
-    return min(
-        (
-            desk.since(one.ended)
-            for key, one in desk.run.asked.items()
-            if key.startswith(begun)
-        ),
-        default=desk.since(desk.here.since),
-    )
 
 
 def _judge_soak(desk: Desk, rung: int) -> bool:
