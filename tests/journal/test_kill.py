@@ -67,7 +67,8 @@ def _run_and_kill(folder, after_s: float) -> list[str]:
     time.sleep(after_s)
     child.kill()
     rest, _ = child.communicate(timeout=30)
-    return [line for line in rest.splitlines() if line.count(" ") == 3]
+    whole = rest[: rest.rfind("\n") + 1]
+    return [line for line in whole.splitlines() if line.count(" ") == 3]
 
 
 def _assert_whole(records, acknowledged) -> None:
