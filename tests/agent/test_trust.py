@@ -87,7 +87,8 @@ def test_an_agent_whose_list_is_behind_is_told_of(tmp_path: Path) -> None:
         link = pair.link(await pair.listen())
         behind = tmp_path / "behind.pem"
         behind.write_bytes(pair.authority.revoked.read_bytes())
-        pair.believed._revoked._path = behind  # type: ignore[union-attr]
+        assert pair.believed._revoked is not None
+        pair.believed._revoked._path = behind
         await link.attest()
         pair.authority.revoke(Role.CONTROLLER, "b")
         (note,) = (await link.attest()).notes

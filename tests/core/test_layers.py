@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -155,13 +156,17 @@ def test_before_the_first_outer_dial_nobody_waits_for_connections() -> None:
     assert at_ms(one, "dns", "fra/drain/1/layer/1") - edge < 5_000
 
 
+def acted(times: int, one: Play) -> bool:
+    return len(one.actions) >= times
+
+
 @pytest.mark.parametrize("leased", [False, True], ids=["static", "leased"])
 def test_a_crash_after_any_action_ends_alike(leased: bool) -> None:
     calm = play().until_closed()
     for number in range(1, len(calm.actions)):
         one = play()
         one.leased = leased
-        one.until(lambda one, number=number: len(one.actions) >= number)  # type: ignore[misc]
+        one.until(partial(acted, number))
         one.crash()
         one.until_closed()
         first = list(dict.fromkeys(writes(one, Phase.DRAINING)))
